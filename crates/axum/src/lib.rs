@@ -1,0 +1,1 @@
+//! Directory sign-in, current user and guards for axum apps

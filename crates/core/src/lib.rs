@@ -1,0 +1,1 @@
+//! Rules, reconcile, sign-in, refresh and configuration

@@ -1,0 +1,1 @@
+//! One configured directory: its servers, people, groups and account states

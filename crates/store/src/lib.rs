@@ -1,0 +1,1 @@
+//! Users, groups, links, sessions and audit on SQLite and PostgreSQL
