@@ -1,1 +1,16 @@
-//! Rules, reconcile, sign-in, refresh and configuration
+//! The decisions of Bindery: rules, reconcile, sign-in, refresh, configuration.
+//!
+//! Every way a person reaches Bindery runs through the same four steps, once each in this crate:
+//!
+//! ```text
+//! entry --rules--> decision --reconcile--> plan --apply--> store --> events
+//! ```
+//!
+//! Nothing in here touches a socket or HTTP: the directory crate speaks LDAP, the store SQL.
+
+pub mod ambient;
+pub mod rules;
+pub mod outcome;
+
+pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};
+pub use outcome::{Outcome, Reason};

@@ -1,1 +1,21 @@
-//! One configured directory: its servers, people, groups and account states
+//! One configured directory, a *source*: its servers and their health, finding people,
+//! the groups of a person, account states, passwords. It reports what the directory says and
+//! decides nothing: who may come in is `bindery-core`'s to say.
+
+pub mod account;
+pub mod preset;
+pub mod settings;
+
+mod error;
+mod group;
+mod person;
+mod source;
+
+pub use bindery_ldap::{Attribute, ClientIdentity, Roots, TlsSettings, Dn, DnError, Entry, Filter, FilterError, LdapUrl, Scope, ldif, value};
+
+pub use account::{AccountState, Lock};
+pub use error::DirectoryError;
+pub use group::{Group, GroupSelector, Known, Memberships};
+pub use person::{Authentication, Found, PasswordCheck, Person, Reader, Refusal, Wanted};
+pub use settings::SourceSettings;
+pub use source::{PasswordChange, ServerHealth, Source};

@@ -12,3 +12,9 @@ pub struct ClientIdentity { pub certificates_pem: Vec<u8>, pub key_pem: secrecy:
 #[derive(Clone, Default)]
 pub struct TlsSettings { pub roots: Roots, pub identity: Option<ClientIdentity>, /// SNI and name check, when it is not the URL's host.
     pub server_name: Option<String>, pub starttls: bool, pub allow_plaintext: bool }
+
+impl std::fmt::Debug for TlsSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsSettings").field("starttls", &self.starttls).field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}

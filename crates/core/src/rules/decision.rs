@@ -1,0 +1,98 @@
+//! The decision about one person: what their fields, flags and groups are, and whether they may come in.
+
+use super::{RuleSet, Truth};
+use crate::Reason;
+use bindery_directory::{AccountState, Memberships, Person};
+use std::collections::BTreeMap;
+
+/// What the rules look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The entry.
+    pub person: &'a Person,
+    /// Its groups.
+    pub memberships: &'a Memberships,
+    /// Its account state.
+    pub account: &'a AccountState,
+}
+
+/// What the rules say.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The local name, folded if the rules say so.
+    pub username: String,
+    /// Fields with where they came from; `None` clears.
+    pub fields: BTreeMap<String, FieldValue>,
+    /// `users.path`, rendered.
+    pub path: Option<String>,
+    /// Each configured flag.
+    pub flags: BTreeMap<String, FlagRuling>,
+    /// Local groups that they belong to by mapping or mirroring.
+    pub groups: Vec<GroupGrant>,
+    /// Names whose local groups' permissions count live.
+    pub live_permission_groups: Vec<String>,
+    /// What `access` said.
+    pub access: AccessRuling,
+    /// Groups in rules that can't be found, in words, for `check` and `explain`.
+    pub unresolved: Vec<String>,
+}
+
+/// A field's value and where it is from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldValue {
+    /// The value: a string, a list of strings, or null to clear the field.
+    pub value: serde_json::Value,
+    /// `mail`, `template {{ displayName or cn }}`, `kept`.
+    pub from: String,
+    /// Absent, and to be kept as stored.
+    pub keep: bool,
+}
+
+/// A flag's value and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagRuling {
+    /// Its value.
+    pub value: bool,
+    /// Why, in one sentence.
+    pub because: String,
+}
+
+/// A local group that a person belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupGrant {
+    /// The local group's name.
+    pub name: String,
+    /// Mirrored from a directory group (its unique ID and DN), or mapped by a rule.
+    pub mirrored_from: Option<(Option<String>, String)>,
+    /// Why, in one sentence.
+    pub because: String,
+}
+
+/// What `access` said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessRuling {
+    /// Whether they may come in, as far as groups decide.
+    pub allowed: bool,
+    /// `access.require`, tested.
+    pub require: Option<Truth>,
+    /// `access.deny`, tested.
+    pub deny: Option<Truth>,
+}
+
+/// The rules refuse: nothing may be written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+    /// For operators, in one sentence.
+    pub detail: String,
+    /// What could be decided all the same, for `explain`.
+    pub decision: Option<Box<Decision>>,
+}
+
+/// Decides about one person. Account state comes first, then access, flags, groups, fields.
+pub fn decide(rules: &RuleSet, facts: Facts<'_>) -> Result<Decision, Refused> {
+    let _ = (rules, facts);
+    todo!()
+}
