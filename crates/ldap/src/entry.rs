@@ -21,25 +21,47 @@ pub struct Entry {
 
 impl Entry {
     /// From a DN as sent and its attributes.
-    pub fn new(raw_dn: impl Into<Vec<u8>>, attributes: Vec<Attribute>) -> Self { Self { raw_dn: raw_dn.into(), attributes } }
+    pub fn new(raw_dn: impl Into<Vec<u8>>, attributes: Vec<Attribute>) -> Self {
+        Self {
+            raw_dn: raw_dn.into(),
+            attributes,
+        }
+    }
     /// The DN, parsed; an error when the server sent something else.
-    pub fn dn(&self) -> Result<Dn, DnError> { todo!() }
+    pub fn dn(&self) -> Result<Dn, DnError> {
+        todo!()
+    }
     /// The DN for people to read, whatever the server sent.
-    pub fn dn_text(&self) -> Cow<'_, str> { String::from_utf8_lossy(&self.raw_dn) }
+    pub fn dn_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.raw_dn)
+    }
     /// All attributes, in the server's order.
-    pub fn attributes(&self) -> &[Attribute] { &self.attributes }
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
     /// The values of an attribute, empty when absent.
     pub fn values(&self, name: &str) -> &[Vec<u8>] {
-        self.attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name)).map_or(&[], |a| &a.values)
+        self.attributes
+            .iter()
+            .find(|a| a.name.eq_ignore_ascii_case(name))
+            .map_or(&[], |a| &a.values)
     }
     /// Whether it is there with at least one value.
-    pub fn has(&self, name: &str) -> bool { !self.values(name).is_empty() }
+    pub fn has(&self, name: &str) -> bool {
+        !self.values(name).is_empty()
+    }
     /// The first value.
-    pub fn first(&self, name: &str) -> Option<&[u8]> { self.values(name).first().map(Vec::as_slice) }
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        self.values(name).first().map(Vec::as_slice)
+    }
     /// The first value, where it is UTF-8.
-    pub fn text(&self, name: &str) -> Option<&str> { self.first(name).and_then(|v| std::str::from_utf8(v).ok()) }
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.first(name).and_then(|v| std::str::from_utf8(v).ok())
+    }
     /// Every value that is UTF-8.
     pub fn texts<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.values(name).iter().filter_map(|v| std::str::from_utf8(v).ok())
+        self.values(name)
+            .iter()
+            .filter_map(|v| std::str::from_utf8(v).ok())
     }
 }

@@ -11,20 +11,24 @@ pub mod filter;
 pub mod ldif;
 pub mod value;
 
+mod ber;
 mod connection;
+mod convert;
 mod error;
 mod result;
 mod search;
 mod tls;
 mod url;
 
-pub use connection::{Connection, ConnectOptions, SaslMechanism};
+pub use connection::{ConnectOptions, Connection, SaslMechanism};
 pub use control::Control;
 pub use dn::{Dn, DnError};
 pub use entry::{Attribute, Entry};
 pub use error::Error;
 pub use filter::{Filter, FilterError};
 pub use result::{LdapResult, ResultCode};
-pub use search::{Page, PagedSearch, Scope, SearchItem, SearchOutcome, SearchRequest, SearchStream};
+pub use search::{
+    Page, PagedSearch, Scope, SearchItem, SearchOutcome, SearchRequest, SearchStream,
+};
 pub use tls::{ClientIdentity, Roots, TlsSettings};
 pub use url::{LdapUrl, Scheme, UrlError};
