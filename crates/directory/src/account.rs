@@ -1,5 +1,9 @@
 //! Account state from the attributes that are there, whatever the preset: a table, not branches.
+//!
+//! A value that cannot be read as what its attribute holds counts as the refusing one: a lock
+//! that nobody understands is still a lock.
 
+use bindery_ldap::value::{self, FileTime};
 use chrono::{DateTime, Utc};
 
 /// What the directory says about an account, apart from its password.
@@ -25,17 +29,370 @@ pub enum Lock {
     /// It is not.
     #[default]
     No,
-    /// After too many failures; ends by itself.
+    /// After too many failures; ends by itself. How long it lasts is in a policy that is seldom
+    /// readable, and servers leave the mark until the next success: only a bind tells, and one
+    /// that was accepted outweighs it ([`AccountState::after_bind`]).
     Temporary,
     /// By an administrator (`pwdAccountLockedTime: 000001010000Z`).
     Administrator,
 }
 
+impl AccountState {
+    /// What holds after a bind that the directory accepted: its word and that of the attributes,
+    /// without a temporary lock, which the success has ended.
+    #[must_use]
+    pub fn after_bind(mut self, accepted: &Self) -> Self {
+        if self.locked == Lock::Temporary {
+            self.locked = accepted.locked;
+        }
+        self.disabled |= accepted.disabled;
+        self.expired |= accepted.expired;
+        self.password_expired |= accepted.password_expired;
+        self.must_change |= accepted.must_change;
+        self.because.extend(accepted.because.iter().cloned());
+        self
+    }
+}
+
 /// The attributes that [`state`] looks at.
-pub const ATTRIBUTES: &[&str] = &[];
+pub const ATTRIBUTES: &[&str] = &[
+    "nsAccountLock",
+    "pwdAccountLockedTime",
+    "accountUnlockTime",
+    "pwdReset",
+    "userAccountControl",
+    "accountExpires",
+    "lockoutTime",
+    "pwdLastSet",
+    "krbPrincipalExpiration",
+    "shadowExpire",
+];
+
+/// One attribute, and what its value does to the state. Answers with the sentence for `because`.
+type Rule = (
+    &'static str,
+    fn(&str, &Context<'_>, &mut AccountState) -> Option<&'static str>,
+);
+
+/// What a rule may look at besides its own value.
+struct Context<'a> {
+    entry: &'a bindery_ldap::Entry,
+    now: DateTime<Utc>,
+}
+
+const RULES: &[Rule] = &[
+    ("nsAccountLock", ns_account_lock),
+    ("pwdAccountLockedTime", pwd_account_locked_time),
+    ("accountUnlockTime", account_unlock_time),
+    ("pwdReset", pwd_reset),
+    ("userAccountControl", user_account_control),
+    ("accountExpires", account_expires),
+    ("lockoutTime", lockout_time),
+    ("pwdLastSet", pwd_last_set),
+    ("krbPrincipalExpiration", krb_principal_expiration),
+    ("shadowExpire", shadow_expire),
+];
 
 /// The state at a moment.
 pub fn state(entry: &bindery_ldap::Entry, now: DateTime<Utc>) -> AccountState {
-    let _ = (entry, now);
-    AccountState::default()
+    let mut state = AccountState::default();
+    let context = Context { entry, now };
+    for (attribute, rule) in RULES {
+        let Some(bytes) = entry.first(attribute) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(bytes);
+        if let Some(why) = rule(text.trim(), &context, &mut state) {
+            state.because.push(format!("{attribute} {why}"));
+        }
+    }
+    state
+}
+
+fn ns_account_lock(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
+    if value.eq_ignore_ascii_case("false") {
+        return None;
+    }
+    state.disabled = true;
+    Some(if value.eq_ignore_ascii_case("true") {
+        "is true"
+    } else {
+        "is neither true nor false"
+    })
+}
+
+/// The moment that stands for "until an administrator unlocks it" in draft-behera-ldap-password-policy.
+const LOCKED_FOR_GOOD: &str = "000001010000Z";
+
+fn pwd_account_locked_time(
+    value: &str,
+    _: &Context<'_>,
+    state: &mut AccountState,
+) -> Option<&'static str> {
+    if value == LOCKED_FOR_GOOD {
+        state.locked = Lock::Administrator;
+        return Some("says that an administrator locked the account");
+    }
+    raise(state, Lock::Temporary);
+    Some("says that the account was locked after failures")
+}
+
+fn account_unlock_time(
+    value: &str,
+    context: &Context<'_>,
+    state: &mut AccountState,
+) -> Option<&'static str> {
+    // 389-DS writes the epoch for "until somebody resets it".
+    match value::generalized_time(value) {
+        Some(until) if until.timestamp() != 0 && until <= context.now => None,
+        _ => {
+            raise(state, Lock::Temporary);
+            Some("says that the account is locked after failures")
+        }
+    }
+}
+
+fn pwd_reset(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
+    if value.eq_ignore_ascii_case("false") {
+        return None;
+    }
+    state.must_change = true;
+    Some("asks for a new password")
+}
+
+const UAC_DISABLED: i64 = 0x0000_0002;
+const UAC_PASSWORD_NEVER_EXPIRES: i64 = 0x0001_0000;
+const UAC_PASSWORD_EXPIRED: i64 = 0x0080_0000;
+
+fn user_account_control(
+    value: &str,
+    _: &Context<'_>,
+    state: &mut AccountState,
+) -> Option<&'static str> {
+    let Ok(bits) = value.parse::<i64>() else {
+        state.disabled = true;
+        return Some("is not a number");
+    };
+    state.password_expired |= bits & UAC_PASSWORD_EXPIRED != 0;
+    state.disabled |= bits & UAC_DISABLED != 0;
+    match (state.disabled, state.password_expired) {
+        (true, _) => Some("has the bit of a disabled account (2)"),
+        (false, true) => Some("has the bit of an expired password (0x800000)"),
+        (false, false) => None,
+    }
+}
+
+fn account_expires(
+    value: &str,
+    context: &Context<'_>,
+    state: &mut AccountState,
+) -> Option<&'static str> {
+    match value::filetime(value) {
+        Some(FileTime::Zero | FileTime::Never) => None,
+        Some(FileTime::At(end)) if end > context.now => None,
+        Some(FileTime::At(_)) => {
+            state.expired = true;
+            Some("is past")
+        }
+        None => {
+            state.expired = true;
+            Some("is not a time")
+        }
+    }
+}
+
+fn lockout_time(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
+    if value == "0" {
+        return None;
+    }
+    raise(state, Lock::Temporary);
+    Some("says that the account was locked after failures")
+}
+
+fn pwd_last_set(
+    value: &str,
+    context: &Context<'_>,
+    state: &mut AccountState,
+) -> Option<&'static str> {
+    let never_expires = context
+        .entry
+        .text("userAccountControl")
+        .and_then(|bits| bits.trim().parse::<i64>().ok())
+        .is_some_and(|bits| bits & UAC_PASSWORD_NEVER_EXPIRES != 0);
+    if value != "0" || never_expires {
+        return None;
+    }
+    state.must_change = true;
+    Some("is 0: the password must be changed first")
+}
+
+fn krb_principal_expiration(
+    value: &str,
+    context: &Context<'_>,
+    state: &mut AccountState,
+) -> Option<&'static str> {
+    match value::generalized_time(value) {
+        Some(end) if end > context.now => None,
+        Some(_) => {
+            state.expired = true;
+            Some("is past")
+        }
+        None => {
+            state.expired = true;
+            Some("is not a time")
+        }
+    }
+}
+
+/// Days since 1970-01-01; negative is never, and 0 is the day itself, as `pam_unix` reads it.
+fn shadow_expire(
+    value: &str,
+    context: &Context<'_>,
+    state: &mut AccountState,
+) -> Option<&'static str> {
+    let today = context.now.timestamp().div_euclid(86_400);
+    match value.parse::<i64>() {
+        Ok(day) if day < 0 || day > today => None,
+        Ok(_) => {
+            state.expired = true;
+            Some("is past")
+        }
+        Err(_) => {
+            state.expired = true;
+            Some("is not a number of days")
+        }
+    }
+}
+
+/// An administrator's lock is never weakened by a later row.
+fn raise(state: &mut AccountState, lock: Lock) {
+    if state.locked == Lock::No {
+        state.locked = lock;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bindery_ldap::{Attribute, Entry};
+    use chrono::TimeZone;
+
+    fn now() -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2026, 7, 1, 12, 0, 0).unwrap()
+    }
+
+    fn of(attributes: &[(&str, &str)]) -> AccountState {
+        let attributes = attributes
+            .iter()
+            .map(|(name, value)| Attribute {
+                name: (*name).to_owned(),
+                values: vec![value.as_bytes().to_vec()],
+            })
+            .collect();
+        state(&Entry::new("uid=ann", attributes), now())
+    }
+
+    #[test]
+    fn every_rule_has_its_attribute_asked_for() {
+        assert!(
+            RULES
+                .iter()
+                .map(|(name, _)| *name)
+                .eq(ATTRIBUTES.iter().copied())
+        );
+    }
+
+    #[test]
+    fn nothing_there_means_a_free_account() {
+        assert_eq!(of(&[("uid", "ann")]), AccountState::default());
+    }
+
+    #[test]
+    fn disabled() {
+        assert!(of(&[("nsaccountlock", "TRUE")]).disabled);
+        assert!(!of(&[("nsAccountLock", "false")]).disabled);
+        assert!(
+            of(&[("nsAccountLock", "maybe")]).disabled,
+            "a lock nobody understands is a lock"
+        );
+        assert!(of(&[("userAccountControl", "514")]).disabled);
+        assert!(!of(&[("userAccountControl", "512")]).disabled);
+        assert!(of(&[("userAccountControl", "x")]).disabled);
+        assert_eq!(
+            of(&[("nsAccountLock", "true")]).because,
+            ["nsAccountLock is true"]
+        );
+    }
+
+    #[test]
+    fn locked() {
+        assert_eq!(
+            of(&[("pwdAccountLockedTime", "000001010000Z")]).locked,
+            Lock::Administrator
+        );
+        assert_eq!(
+            of(&[("pwdAccountLockedTime", "20260101000000Z")]).locked,
+            Lock::Temporary
+        );
+        assert_eq!(of(&[("lockoutTime", "0")]).locked, Lock::No);
+        assert_eq!(
+            of(&[("lockoutTime", "133000000000000000")]).locked,
+            Lock::Temporary
+        );
+        assert_eq!(
+            of(&[("accountUnlockTime", "20260101000000Z")]).locked,
+            Lock::No
+        );
+        assert_eq!(
+            of(&[("accountUnlockTime", "20270101000000Z")]).locked,
+            Lock::Temporary
+        );
+        assert_eq!(
+            of(&[("accountUnlockTime", "19700101000000Z")]).locked,
+            Lock::Temporary
+        );
+        let both = of(&[
+            ("pwdAccountLockedTime", "000001010000Z"),
+            ("lockoutTime", "1330"),
+        ]);
+        assert_eq!(both.locked, Lock::Administrator);
+    }
+
+    #[test]
+    fn an_accepted_bind_ends_a_temporary_lock_but_no_other() {
+        let accepted = AccountState {
+            must_change: true,
+            ..AccountState::default()
+        };
+        let after = of(&[("pwdAccountLockedTime", "20260101000000Z")]).after_bind(&accepted);
+        assert_eq!((after.locked, after.must_change), (Lock::No, true));
+        let after = of(&[("pwdAccountLockedTime", "000001010000Z")]).after_bind(&accepted);
+        assert_eq!(after.locked, Lock::Administrator);
+    }
+
+    #[test]
+    fn expired() {
+        assert!(of(&[("krbPrincipalExpiration", "20260701115959Z")]).expired);
+        assert!(!of(&[("krbPrincipalExpiration", "20260701120001Z")]).expired);
+        assert!(of(&[("krbPrincipalExpiration", "soon")]).expired);
+        // 2026-07-01 is day 20,635.
+        assert!(of(&[("shadowExpire", "20635")]).expired);
+        assert!(!of(&[("shadowExpire", "20636")]).expired);
+        assert!(!of(&[("shadowExpire", "-1")]).expired);
+        assert!(of(&[("shadowExpire", "never")]).expired);
+        assert!(!of(&[("accountExpires", "0")]).expired);
+        assert!(!of(&[("accountExpires", "9223372036854775807")]).expired);
+        assert!(of(&[("accountExpires", "133000000000000000")]).expired);
+        assert!(of(&[("accountExpires", "-")]).expired);
+    }
+
+    #[test]
+    fn passwords() {
+        assert!(of(&[("pwdReset", "TRUE")]).must_change);
+        assert!(!of(&[("pwdReset", "FALSE")]).must_change);
+        assert!(of(&[("pwdLastSet", "0")]).must_change);
+        assert!(!of(&[("pwdLastSet", "133000000000000000")]).must_change);
+        assert!(!of(&[("pwdLastSet", "0"), ("userAccountControl", "66048")]).must_change);
+        assert!(of(&[("userAccountControl", "8389120")]).password_expired);
+    }
 }

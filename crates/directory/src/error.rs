@@ -16,7 +16,9 @@ pub enum DirectoryError {
         source: Option<bindery_ldap::Error>,
     },
     /// The service account was refused.
-    #[error("source {slug}: {server} refused the service account: {detail}; check [sources.{slug}.bind]")]
+    #[error(
+        "source {slug}: {server} refused the service account: {detail}; check [sources.{slug}.bind]"
+    )]
     ServiceBind {
         /// Which source.
         slug: String,
@@ -39,7 +41,9 @@ pub enum DirectoryError {
         source: Option<bindery_ldap::Error>,
     },
     /// The entry has no readable unique ID.
-    #[error("source {slug}: {dn} has no readable {attribute}; grant the service account the right to read it, or set users.unique_id")]
+    #[error(
+        "source {slug}: {dn} has no readable {attribute}; grant the service account the right to read it, or set users.unique_id"
+    )]
     MissingUniqueId {
         /// Which source.
         slug: String,

@@ -11,7 +11,10 @@ mod group;
 mod person;
 mod source;
 
-pub use bindery_ldap::{Attribute, ClientIdentity, Roots, TlsSettings, Dn, DnError, Entry, Filter, FilterError, LdapUrl, Scope, ldif, value};
+pub use bindery_ldap::{
+    Attribute, ClientIdentity, Dn, DnError, Entry, Filter, FilterError, LdapUrl, Roots, Scope,
+    TlsSettings, ldif, value,
+};
 
 pub use account::{AccountState, Lock};
 pub use error::DirectoryError;
