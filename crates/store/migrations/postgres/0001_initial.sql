@@ -1,0 +1,152 @@
+-- Text that is compared or listed in order has the collation "C": the order of bytes, whatever the database's locale.
+
+CREATE TABLE users (
+    id              UUID NOT NULL PRIMARY KEY,
+    version         BIGINT NOT NULL,
+    username        TEXT NOT NULL,
+    username_key    TEXT COLLATE "C" NOT NULL UNIQUE,
+    first_name      TEXT NOT NULL,
+    last_name       TEXT NOT NULL,
+    email           TEXT NOT NULL,
+    email_key       TEXT COLLATE "C" NOT NULL,
+    display_name    TEXT NOT NULL,
+    path            TEXT NOT NULL,
+    profile         JSONB NOT NULL,
+    flags           JSONB NOT NULL,
+    password_hash   TEXT,
+    deactivated_by  TEXT,
+    created_at      TIMESTAMPTZ NOT NULL,
+    updated_at      TIMESTAMPTZ NOT NULL,
+    last_sign_in    TIMESTAMPTZ
+);
+CREATE INDEX users_email ON users (email_key) WHERE email_key <> '';
+
+CREATE TABLE groups (
+    id         UUID NOT NULL PRIMARY KEY,
+    name       TEXT COLLATE "C" NOT NULL,
+    name_key   TEXT COLLATE "C" NOT NULL UNIQUE,
+    owner      TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE links (
+    kind         TEXT NOT NULL,
+    source       TEXT COLLATE "C" NOT NULL,
+    unique_id    TEXT COLLATE "C" NOT NULL,
+    user_id      UUID REFERENCES users (id) ON DELETE CASCADE,
+    group_id     UUID REFERENCES groups (id) ON DELETE CASCADE,
+    dn           TEXT NOT NULL,
+    dn_key       TEXT COLLATE "C" NOT NULL,
+    last_seen    TIMESTAMPTZ NOT NULL,
+    fingerprint  BYTEA,
+    given_fields JSONB NOT NULL,
+    PRIMARY KEY (source, kind, unique_id),
+    -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.
+    UNIQUE (user_id, source),
+    CHECK ((kind = 'user' AND user_id IS NOT NULL AND group_id IS NULL)
+        OR (kind = 'group' AND group_id IS NOT NULL AND user_id IS NULL))
+);
+CREATE INDEX links_group ON links (group_id) WHERE group_id IS NOT NULL;
+
+-- An owner is the slug of the source that gave a row, or empty for one given by hand.
+CREATE TABLE memberships (
+    user_id  UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    group_id UUID NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    owner    TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (user_id, group_id, owner)
+);
+CREATE INDEX memberships_group ON memberships (group_id);
+
+CREATE TABLE group_memberships (
+    child_id  UUID NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    parent_id UUID NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    owner     TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (child_id, parent_id, owner)
+);
+CREATE INDEX group_memberships_parent ON group_memberships (parent_id);
+
+CREATE TABLE group_permissions (
+    group_id   UUID NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    permission TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (group_id, permission)
+);
+
+-- The token is the SHA-256 of the cookie's secret, which is stored nowhere.
+CREATE TABLE sessions (
+    token           BYTEA NOT NULL PRIMARY KEY,
+    user_id         UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    source          TEXT COLLATE "C",
+    created_at      TIMESTAMPTZ NOT NULL,
+    last_used       TIMESTAMPTZ NOT NULL,
+    expires_at      TIMESTAMPTZ NOT NULL,
+    idle_expires_at TIMESTAMPTZ NOT NULL,
+    remember        BOOLEAN NOT NULL,
+    user_agent      TEXT NOT NULL,
+    address         TEXT NOT NULL
+);
+CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+CREATE TABLE offline_verifiers (
+    user_id    UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    source     TEXT COLLATE "C" NOT NULL,
+    hash       TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (user_id, source)
+);
+
+-- Failed attempts of late: a JSON array of microseconds since 1970. The key is a SHA-256 of what was typed.
+CREATE TABLE throttle (
+    kind       TEXT NOT NULL,
+    key        BYTEA NOT NULL,
+    attempts   JSONB NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (kind, key)
+);
+CREATE INDEX throttle_age ON throttle (updated_at);
+
+CREATE TABLE audit (
+    id       UUID NOT NULL PRIMARY KEY,
+    at       TIMESTAMPTZ NOT NULL,
+    event    TEXT NOT NULL,
+    outcome  TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    username TEXT NOT NULL,
+    user_id  UUID,
+    source   TEXT COLLATE "C",
+    address  TEXT NOT NULL,
+    via      TEXT NOT NULL,
+    detail   JSONB NOT NULL
+);
+CREATE INDEX audit_at ON audit (at, id);
+CREATE INDEX audit_user ON audit (user_id, at);
+
+CREATE TABLE tokens (
+    id         UUID NOT NULL PRIMARY KEY,
+    name       TEXT COLLATE "C" NOT NULL,
+    hash       BYTEA NOT NULL UNIQUE,
+    scopes     JSONB NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ,
+    last_used  TIMESTAMPTZ,
+    revoked_at TIMESTAMPTZ
+);
+
+CREATE TABLE leases (
+    name       TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    holder     TEXT NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE positions (
+    source TEXT COLLATE "C" NOT NULL,
+    feed   TEXT COLLATE "C" NOT NULL,
+    value  JSONB NOT NULL,
+    at     TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (source, feed)
+);
+
+CREATE TABLE settings (
+    key   TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    value BYTEA NOT NULL
+);

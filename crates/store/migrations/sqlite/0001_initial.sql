@@ -1,0 +1,152 @@
+-- Timestamps are RFC 3339 text in UTC, which sorts as it reads; UUIDs are 16 bytes; JSON is text.
+
+CREATE TABLE users (
+    id              BLOB    NOT NULL PRIMARY KEY,
+    version         INTEGER NOT NULL,
+    username        TEXT    NOT NULL,
+    username_key    TEXT    NOT NULL UNIQUE,
+    first_name      TEXT    NOT NULL,
+    last_name       TEXT    NOT NULL,
+    email           TEXT    NOT NULL,
+    email_key       TEXT    NOT NULL,
+    display_name    TEXT    NOT NULL,
+    path            TEXT    NOT NULL,
+    profile         TEXT    NOT NULL,
+    flags           TEXT    NOT NULL,
+    password_hash   TEXT,
+    deactivated_by  TEXT,
+    created_at      TEXT    NOT NULL,
+    updated_at      TEXT    NOT NULL,
+    last_sign_in    TEXT
+) STRICT;
+CREATE INDEX users_email ON users (email_key) WHERE email_key <> '';
+
+CREATE TABLE groups (
+    id         BLOB NOT NULL PRIMARY KEY,
+    name       TEXT NOT NULL,
+    name_key   TEXT NOT NULL UNIQUE,
+    owner      TEXT NOT NULL,
+    created_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE links (
+    kind         TEXT NOT NULL,
+    source       TEXT NOT NULL,
+    unique_id    TEXT NOT NULL,
+    user_id      BLOB REFERENCES users (id) ON DELETE CASCADE,
+    group_id     BLOB REFERENCES groups (id) ON DELETE CASCADE,
+    dn           TEXT NOT NULL,
+    dn_key       TEXT NOT NULL,
+    last_seen    TEXT NOT NULL,
+    fingerprint  BLOB,
+    given_fields TEXT NOT NULL,
+    PRIMARY KEY (source, kind, unique_id),
+    -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.
+    UNIQUE (user_id, source),
+    CHECK ((kind = 'user' AND user_id IS NOT NULL AND group_id IS NULL)
+        OR (kind = 'group' AND group_id IS NOT NULL AND user_id IS NULL))
+) STRICT;
+CREATE INDEX links_group ON links (group_id) WHERE group_id IS NOT NULL;
+
+-- An owner is the slug of the source that gave a row, or empty for one given by hand.
+CREATE TABLE memberships (
+    user_id  BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    group_id BLOB NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    owner    TEXT NOT NULL,
+    PRIMARY KEY (user_id, group_id, owner)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memberships_group ON memberships (group_id);
+
+CREATE TABLE group_memberships (
+    child_id  BLOB NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    parent_id BLOB NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    owner     TEXT NOT NULL,
+    PRIMARY KEY (child_id, parent_id, owner)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_memberships_parent ON group_memberships (parent_id);
+
+CREATE TABLE group_permissions (
+    group_id   BLOB NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    permission TEXT NOT NULL,
+    PRIMARY KEY (group_id, permission)
+) STRICT, WITHOUT ROWID;
+
+-- The token is the SHA-256 of the cookie's secret, which is stored nowhere.
+CREATE TABLE sessions (
+    token           BLOB    NOT NULL PRIMARY KEY,
+    user_id         BLOB    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    source          TEXT,
+    created_at      TEXT    NOT NULL,
+    last_used       TEXT    NOT NULL,
+    expires_at      TEXT    NOT NULL,
+    idle_expires_at TEXT    NOT NULL,
+    remember        INTEGER NOT NULL,
+    user_agent      TEXT    NOT NULL,
+    address         TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+CREATE TABLE offline_verifiers (
+    user_id    BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    source     TEXT NOT NULL,
+    hash       TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (user_id, source)
+) STRICT, WITHOUT ROWID;
+
+-- Failed attempts of late: a JSON array of microseconds since 1970. The key is a SHA-256 of what was typed.
+CREATE TABLE throttle (
+    kind       TEXT NOT NULL,
+    key        BLOB NOT NULL,
+    attempts   TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX throttle_age ON throttle (updated_at);
+
+CREATE TABLE audit (
+    id       BLOB NOT NULL PRIMARY KEY,
+    at       TEXT NOT NULL,
+    event    TEXT NOT NULL,
+    outcome  TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    username TEXT NOT NULL,
+    user_id  BLOB,
+    source   TEXT,
+    address  TEXT NOT NULL,
+    via      TEXT NOT NULL,
+    detail   TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_at ON audit (at, id);
+CREATE INDEX audit_user ON audit (user_id, at);
+
+CREATE TABLE tokens (
+    id         BLOB NOT NULL PRIMARY KEY,
+    name       TEXT NOT NULL,
+    hash       BLOB NOT NULL UNIQUE,
+    scopes     TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT,
+    last_used  TEXT,
+    revoked_at TEXT
+) STRICT;
+
+CREATE TABLE leases (
+    name       TEXT NOT NULL PRIMARY KEY,
+    holder     TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE positions (
+    source TEXT NOT NULL,
+    feed   TEXT NOT NULL,
+    value  TEXT NOT NULL,
+    at     TEXT NOT NULL,
+    PRIMARY KEY (source, feed)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE settings (
+    key   TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,143 @@
+//! The one door for changes: a plan becomes a transaction.
+
+mod changes;
+mod guards;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::db::{Tx, args};
+use crate::users::user_columns;
+use crate::{Applied, Change, Plan, Store, StoreError, User};
+
+/// A plan under way.
+struct Run<'a> {
+    tx: &'a mut Tx,
+    now: DateTime<Utc>,
+    /// Users whose rows we hold, as they will be.
+    users: BTreeMap<Uuid, User>,
+    /// Those of them that have to be written.
+    dirty: BTreeSet<Uuid>,
+    applied: Applied,
+}
+
+impl Store {
+    /// Carries out a plan in one transaction: whole, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] where a user has moved since the plan was computed, a name or an entry is taken, or a
+    /// user or group is gone: load a new snapshot, compute again, try again. [`StoreError::Invalid`] for a value that
+    /// cannot be stored. In each case nothing was written.
+    pub async fn apply(&self, plan: &Plan, now: DateTime<Utc>) -> Result<Applied, StoreError> {
+        if plan.is_empty() {
+            return Ok(Applied::default());
+        }
+        guards::check(plan)?;
+        let mut tx = self.db.begin().await?;
+        let applied = run(&mut tx, plan, now).await?;
+        tx.commit().await?;
+        Ok(applied)
+    }
+
+    /// Carries out several plans in one transaction, for the speed of it. Each stands alone: one that is a conflict or
+    /// cannot be stored is left out, and the others are kept.
+    ///
+    /// # Errors
+    ///
+    /// The outer error is that of the transaction: then nothing at all was written.
+    pub async fn apply_batch(
+        &self,
+        plans: &[Plan],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let mut results = Vec::with_capacity(plans.len());
+        for plan in plans {
+            if let Err(error) = guards::check(plan) {
+                results.push(Err(error));
+                continue;
+            }
+            tx.execute("SAVEPOINT plan", args![]).await?;
+            let result = run(&mut tx, plan, now).await;
+            if let Err(error) = result {
+                if error.is_unavailable() {
+                    return Err(error);
+                }
+                tx.execute("ROLLBACK TO SAVEPOINT plan", args![]).await?;
+                results.push(Err(error));
+            } else {
+                results.push(result);
+            }
+            tx.execute("RELEASE SAVEPOINT plan", args![]).await?;
+        }
+        tx.commit().await?;
+        Ok(results)
+    }
+}
+
+async fn run(tx: &mut Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Applied, StoreError> {
+    let mut run = Run { tx, now, users: BTreeMap::new(), dirty: BTreeSet::new(), applied: Applied::default() };
+    run.take_users(plan).await?;
+    for change in &plan.changes {
+        run.change(change).await?;
+    }
+    run.write_users().await?;
+    Ok(run.applied)
+}
+
+impl Run<'_> {
+    /// Locks every user that the plan rests on or changes, in the order of their IDs, and checks their versions.
+    async fn take_users(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        let created: BTreeSet<Uuid> = plan
+            .changes
+            .iter()
+            .filter_map(|change| if let Change::CreateUser(user) = change { Some(user.id) } else { None })
+            .collect();
+        let bumped: BTreeSet<Uuid> = plan.changes.iter().filter_map(Change::bumps).collect();
+        let mut wanted: BTreeMap<Uuid, Option<i64>> = bumped.difference(&created).map(|id| (*id, None)).collect();
+        wanted.extend(plan.expected.iter().map(|expected| (expected.user, Some(expected.version))));
+        for (id, version) in wanted {
+            self.take_user(id, version, bumped.contains(&id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_user(&mut self, id: Uuid, version: Option<i64>, bump: bool) -> Result<(), StoreError> {
+        // An UPDATE even where nothing moves: it locks the row, so that the check still holds when we commit.
+        let sql = concat!(
+            "UPDATE users AS u SET version = u.version + $2, updated_at = CASE WHEN $2 = 0 THEN u.updated_at ELSE $3 END \
+             WHERE u.id = $1 AND ($4 IS NULL OR u.version = $4) RETURNING ",
+            user_columns!()
+        );
+        let args = args![id, i64::from(bump), self.now, version];
+        match self.tx.row(sql, args).await? {
+            Some(row) => {
+                self.users.insert(id, row.user()?);
+                Ok(())
+            }
+            None if version.is_some() => Err(StoreError::conflict("the user was changed or removed meanwhile")),
+            None => Err(StoreError::conflict("the user is gone")),
+        }
+    }
+
+    /// The row of a user that the plan changes, to be written at the end.
+    fn user(&mut self, id: Uuid) -> Result<&mut User, StoreError> {
+        self.dirty.insert(id);
+        self.users.get_mut(&id).ok_or_else(|| StoreError::conflict("the user is gone"))
+    }
+
+    async fn write_users(&mut self) -> Result<(), StoreError> {
+        let sql = "UPDATE users SET username = $2, username_key = $3, first_name = $4, last_name = $5, email = $6, \
+                   email_key = $7, display_name = $8, path = $9, profile = $10, flags = $11, password_hash = $12, \
+                   deactivated_by = $13 WHERE id = $1";
+        for id in std::mem::take(&mut self.dirty) {
+            if let Some(user) = self.users.get(&id) {
+                self.tx.execute(sql, changes::user_args(user)).await?;
+            }
+        }
+        Ok(())
+    }
+}

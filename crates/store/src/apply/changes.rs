@@ -1,0 +1,276 @@
+//! What each change does to the database.
+
+use uuid::Uuid;
+
+use super::Run;
+use crate::db::{Arg, args};
+use crate::{Change, EntityKind, Field, GroupRef, Link, NewGroup, NewSession, NewUser, Owner, StoreError, User};
+use crate::{audit, guard};
+
+impl Run<'_> {
+    pub(super) async fn change(&mut self, change: &Change) -> Result<(), StoreError> {
+        let now = self.now;
+        match change {
+            Change::CreateUser(user) => self.create_user(user).await,
+            Change::UpdateUser { user, fields } => self.user(*user).map(|row| fields.iter().for_each(|f| set(row, f))),
+            Change::SetFlags { user, flags } => self.user(*user).map(|row| row.flags.extend(flags.clone())),
+            Change::SetDeactivatedBy { user, source } => {
+                self.user(*user).map(|row| row.deactivated_by.clone_from(source))
+            }
+            Change::SetPassword { user, hash } => self.user(*user).map(|row| row.password_hash.clone_from(hash)),
+            Change::SignedIn { user } => {
+                let sql = "UPDATE users SET last_sign_in = $2 WHERE id = $1";
+                self.must(sql, args![*user, now], "the user is gone").await
+            }
+            Change::DeleteUser { user } => self.delete_user(*user).await,
+            Change::CreateGroup(group) => self.create_group(group).await,
+            Change::RenameGroup { group, name, name_key } => {
+                let group = self.group(group).await?;
+                let sql = "UPDATE groups SET name = $2, name_key = $3 WHERE id = $1";
+                self.must(sql, args![group, name, name_key], "the group is gone").await
+            }
+            Change::DeleteGroup { group } => self.delete_group(group).await,
+            Change::Link(link) => self.link(link).await,
+            Change::UpdateLink(link) => self.update_link(link).await,
+            Change::Unlink { entity, source } => self.unlink(*entity, source).await,
+            Change::AddMembership { user, group, owner } => self.add_membership(*user, group, owner).await,
+            Change::RemoveMembership { user, group, owner } => {
+                let Some(group) = self.find_group(group).await? else { return Ok(()) };
+                let sql = "DELETE FROM memberships WHERE user_id = $1 AND group_id = $2 AND owner = $3";
+                self.may(sql, args![*user, group, owner]).await
+            }
+            Change::AddSubgroup { child, parent, owner } => {
+                let (child, parent) = (self.group(child).await?, self.group(parent).await?);
+                let sql = "INSERT INTO group_memberships (child_id, parent_id, owner) VALUES ($1, $2, $3) \
+                           ON CONFLICT (child_id, parent_id, owner) DO NOTHING";
+                self.may(sql, args![child, parent, owner]).await
+            }
+            Change::RemoveSubgroup { child, parent, owner } => {
+                let (Some(child), Some(parent)) = (self.find_group(child).await?, self.find_group(parent).await?)
+                else {
+                    return Ok(());
+                };
+                let sql = "DELETE FROM group_memberships WHERE child_id = $1 AND parent_id = $2 AND owner = $3";
+                self.may(sql, args![child, parent, owner]).await
+            }
+            Change::Grant { group, permission } => {
+                let group = self.group(group).await?;
+                let sql = "INSERT INTO group_permissions (group_id, permission) VALUES ($1, $2) \
+                           ON CONFLICT (group_id, permission) DO NOTHING";
+                self.may(sql, args![group, permission]).await
+            }
+            Change::Revoke { group, permission } => {
+                let Some(group) = self.find_group(group).await? else { return Ok(()) };
+                let sql = "DELETE FROM group_permissions WHERE group_id = $1 AND permission = $2";
+                self.may(sql, args![group, permission]).await
+            }
+            Change::StartSession(session) => self.start_session(session).await,
+            Change::EndSession { token } => {
+                let ended = self.tx.execute("DELETE FROM sessions WHERE token = $1", args![*token]).await?;
+                self.applied.sessions_ended += ended;
+                Ok(())
+            }
+            Change::EndSessions { user, except } => {
+                // No token is empty, so that nothing is spared by mistake.
+                let except = Arg::Bytes(Some(except.map_or(Vec::new(), |token| token.as_bytes().to_vec())));
+                let sql = "DELETE FROM sessions WHERE user_id = $1 AND token <> $2";
+                let ended = self.tx.execute(sql, vec![Arg::from(*user), except]).await?;
+                self.applied.sessions_ended += ended;
+                Ok(())
+            }
+            Change::PutVerifier { user, source, hash } => {
+                let sql = "INSERT INTO offline_verifiers (user_id, source, hash, created_at) VALUES ($1, $2, $3, $4) \
+                           ON CONFLICT (user_id, source) DO UPDATE SET hash = excluded.hash, \
+                           created_at = excluded.created_at";
+                self.may(sql, args![*user, source, hash.expose(), now]).await
+            }
+            Change::DropVerifiers { user } => {
+                self.may("DELETE FROM offline_verifiers WHERE user_id = $1", args![*user]).await
+            }
+            Change::Record(entry) => self.may(audit::INSERT, audit::insert_args(entry, now)).await,
+        }
+    }
+
+    /// A statement that may find nothing to do.
+    async fn may(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<(), StoreError> {
+        self.tx.execute(sql, args).await.map(drop)
+    }
+
+    /// A statement that has to find its row.
+    async fn must(&mut self, sql: &'static str, args: Vec<Arg>, or: &'static str) -> Result<(), StoreError> {
+        if self.tx.execute(sql, args).await? == 0 { Err(StoreError::conflict(or)) } else { Ok(()) }
+    }
+
+    async fn create_user(&mut self, new: &NewUser) -> Result<(), StoreError> {
+        let user = User {
+            id: new.id,
+            version: 1,
+            username: new.username.clone(),
+            username_key: new.username_key.clone(),
+            first_name: new.first_name.clone(),
+            last_name: new.last_name.clone(),
+            email: new.email.clone(),
+            email_key: new.email_key.clone(),
+            display_name: new.display_name.clone(),
+            path: new.path.clone(),
+            profile: new.profile.clone(),
+            flags: new.flags.clone(),
+            password_hash: new.password_hash.clone(),
+            deactivated_by: None,
+            created_at: self.now,
+            updated_at: self.now,
+            last_sign_in: None,
+        };
+        let sql = "INSERT INTO users (id, username, username_key, first_name, last_name, email, email_key, \
+                   display_name, path, profile, flags, password_hash, deactivated_by, version, created_at, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $14)";
+        let mut args = user_args(&user);
+        args.push(self.now.into());
+        self.tx.execute(sql, args).await?;
+        self.users.insert(user.id, user);
+        Ok(())
+    }
+
+    async fn delete_user(&mut self, user: Uuid) -> Result<(), StoreError> {
+        let ended = self.tx.execute("DELETE FROM sessions WHERE user_id = $1", args![user]).await?;
+        self.applied.sessions_ended += ended;
+        self.users.remove(&user);
+        self.dirty.remove(&user);
+        self.may("DELETE FROM users WHERE id = $1", args![user]).await
+    }
+
+    async fn create_group(&mut self, new: &NewGroup) -> Result<(), StoreError> {
+        let sql = "INSERT INTO groups (id, name, name_key, owner, created_at) VALUES ($1, $2, $3, $4, $5)";
+        self.may(sql, args![new.id, &new.name, &new.name_key, &new.owner, self.now]).await
+    }
+
+    async fn delete_group(&mut self, group: &GroupRef) -> Result<(), StoreError> {
+        let Some(group) = self.find_group(group).await? else { return Ok(()) };
+        let sql = "UPDATE users SET version = version + 1, updated_at = $2 \
+                   WHERE id IN (SELECT user_id FROM memberships WHERE group_id = $1)";
+        self.may(sql, args![group, self.now]).await?;
+        self.may("DELETE FROM groups WHERE id = $1", args![group]).await
+    }
+
+    async fn link(&mut self, link: &Link) -> Result<(), StoreError> {
+        let sql = "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
+                   given_fields) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        self.may(sql, link_args(link)).await
+    }
+
+    async fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
+        let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10 \
+                   WHERE kind = $1 AND source = $2 AND unique_id = $3 AND (user_id = $4 OR group_id = $5)";
+        self.must(sql, link_args(link), "the link is gone").await
+    }
+
+    async fn unlink(&mut self, entity: Uuid, source: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM links WHERE source = $2 AND (user_id = $1 OR group_id = $1)";
+        if self.tx.execute(sql, args![entity, source]).await? > 0 {
+            let sql = "UPDATE users SET version = version + 1, updated_at = $2 WHERE id = $1";
+            self.may(sql, args![entity, self.now]).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_membership(&mut self, user: Uuid, group: &GroupRef, owner: &Owner) -> Result<(), StoreError> {
+        let group = self.group(group).await?;
+        let sql = "INSERT INTO memberships (user_id, group_id, owner) VALUES ($1, $2, $3) \
+                   ON CONFLICT (user_id, group_id, owner) DO NOTHING";
+        self.may(sql, args![user, group, owner]).await
+    }
+
+    async fn start_session(&mut self, new: &NewSession) -> Result<(), StoreError> {
+        let sql = "INSERT INTO sessions (token, user_id, source, created_at, last_used, expires_at, idle_expires_at, \
+                   remember, user_agent, address) VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9)";
+        let args = args![
+            new.token,
+            new.user_id,
+            &new.source,
+            self.now,
+            new.expires_at,
+            new.idle_expires_at,
+            new.remember,
+            guard::trace(&new.user_agent),
+            guard::trace(&new.address),
+        ];
+        self.may(sql, args).await
+    }
+
+    /// The ID of a group that has to exist.
+    async fn group(&mut self, group: &GroupRef) -> Result<Uuid, StoreError> {
+        self.find_group(group).await?.ok_or_else(|| StoreError::conflict("the group is gone"))
+    }
+
+    async fn find_group(&mut self, group: &GroupRef) -> Result<Option<Uuid>, StoreError> {
+        match group {
+            GroupRef::Id(id) => Ok(Some(*id)),
+            GroupRef::Key(key) => {
+                let row = self.tx.row("SELECT id FROM groups WHERE name_key = $1", args![key]).await?;
+                row.map(|row| row.get("id")).transpose()
+            }
+        }
+    }
+}
+
+/// `$1` to `$13` of the statements that write a user.
+pub(super) fn user_args(user: &User) -> Vec<Arg> {
+    args![
+        user.id,
+        &user.username,
+        &user.username_key,
+        &user.first_name,
+        &user.last_name,
+        &user.email,
+        &user.email_key,
+        &user.display_name,
+        &user.path,
+        serde_json::Value::Object(user.profile.clone()),
+        user.flags.iter().map(|(name, on)| (name.clone(), *on)).collect::<serde_json::Value>(),
+        user.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
+        &user.deactivated_by,
+    ]
+}
+
+/// `$1` to `$10` of the statements that write a link.
+fn link_args(link: &Link) -> Vec<Arg> {
+    let (user, group) = match link.kind {
+        EntityKind::User => (Some(link.entity_id), None),
+        EntityKind::Group => (None, Some(link.entity_id)),
+    };
+    args![
+        link.kind.as_str(),
+        &link.source,
+        &link.unique_id,
+        user,
+        group,
+        &link.dn,
+        &link.dn_key,
+        link.last_seen,
+        link.fingerprint.clone(),
+        link.given_fields.iter().cloned().collect::<serde_json::Value>(),
+    ]
+}
+
+fn set(user: &mut User, field: &Field) {
+    match field {
+        Field::Username { name, key } => {
+            user.username.clone_from(name);
+            user.username_key.clone_from(key);
+        }
+        Field::FirstName(value) => user.first_name.clone_from(value),
+        Field::LastName(value) => user.last_name.clone_from(value),
+        Field::Email { address, key } => {
+            user.email.clone_from(address);
+            user.email_key.clone_from(key);
+        }
+        Field::DisplayName(value) => user.display_name.clone_from(value),
+        Field::Path(value) => user.path.clone_from(value),
+        Field::Profile { name, value: Some(value) } => {
+            user.profile.insert(name.clone(), value.clone());
+        }
+        Field::Profile { name, value: None } => {
+            user.profile.remove(name);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What the store holds, as plain data. Nothing here touches a database.
+
+mod identity;
+mod records;
+mod secret;
+
+pub use identity::{
+    EntityKind, Flags, Group, GroupState, Link, Membership, NewUser, Owner, Profile, User, UserFilter, UserState,
+};
+pub use records::{ApiToken, AuditEntry, AuditFilter, Lease, NewAudit, NewSession, Session, SessionWithUser};
+pub use secret::{PasswordHash, TokenHash};

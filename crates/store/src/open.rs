@@ -1,0 +1,209 @@
+//! Opening a store: connections, and migrations where the database is behind.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::db::{Db, Pool, args};
+use crate::url::Kind;
+use crate::{StoreError, StoreUrl, Trouble};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The store. Clones share the same connections.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) db: Db,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.db.store)
+    }
+}
+
+/// How patient a store is, and how wide.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// How long to wait for another process's lock, or for a free connection, before saying that it is busy.
+    pub patience: Duration,
+    /// Connections at once: to PostgreSQL, or of SQLite's readers.
+    pub connections: u32,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { patience: Duration::from_secs(5), connections: 10 }
+    }
+}
+
+impl Store {
+    /// Opens a store, creates the SQLite file where there is none, and brings the tables up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] with what is the matter, or [`StoreError::Schema`] where a newer Bindery was here.
+    pub async fn open(url: &StoreUrl) -> Result<Self, StoreError> {
+        Self::open_with(url, Tuning::default()).await
+    }
+
+    /// The same, with other limits.
+    pub async fn open_with(url: &StoreUrl, tuning: Tuning) -> Result<Self, StoreError> {
+        let store: Arc<str> = url.to_string().into();
+        let pool = match &url.0 {
+            Kind::Memory => open_memory(&store, tuning).await?,
+            Kind::File(path) => open_file(&store, path, tuning).await?,
+            Kind::Postgres(options) => open_postgres(&store, options, tuning).await?,
+        };
+        Ok(Self { db: Db { store, pool } })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.row("SELECT key FROM settings LIMIT 1", args![]).await.map(drop)
+    }
+
+    /// Waits for what is under way and closes every connection. Later calls are [`Trouble::Closed`].
+    pub async fn close(&self) {
+        match &self.db.pool {
+            Pool::Sqlite { readers, writer } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+fn sqlite_options(tuning: Tuning) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .busy_timeout(tuning.patience)
+        .journal_mode(SqliteJournalMode::Wal)
+        // In WAL mode a crash of the process loses nothing; a power cut may lose the last commits, never the file.
+        .synchronous(SqliteSynchronous::Normal)
+        .disable_statement_logging()
+}
+
+fn sqlite_pool(tuning: Tuning) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .acquire_timeout(tuning.patience)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        // There is no network that could have lost the connection.
+        .test_before_acquire(false)
+}
+
+async fn open_memory(store: &str, tuning: Tuning) -> Result<Pool, StoreError> {
+    // Each connection to memory is a database of its own, so that there can be only one.
+    let options = sqlite_options(tuning).in_memory(true);
+    let pool = sqlite_pool(tuning).max_connections(1).connect_with(options).await;
+    let pool = pool.map_err(|error| StoreError::from_driver(store, error))?;
+    migrate_sqlite(store, &pool).await?;
+    Ok(Pool::Sqlite { readers: pool.clone(), writer: pool })
+}
+
+async fn open_file(store: &str, path: &Path, tuning: Tuning) -> Result<Pool, StoreError> {
+    look_at_folder(store, path).await?;
+    let options = sqlite_options(tuning).filename(path);
+    let writer = sqlite_pool(tuning).max_connections(1).connect_with(options.clone()).await;
+    let writer = writer.map_err(|error| StoreError::from_driver(store, error))?;
+    migrate_sqlite(store, &writer).await?;
+    // Not read_only(true): the last connection to close must be able to fold the log back into the file.
+    let readers = sqlite_pool(tuning)
+        .max_connections(tuning.connections)
+        .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
+    Ok(Pool::Sqlite { readers, writer })
+}
+
+/// SQLite says "unable to open database file" to everything; the operator deserves better.
+async fn look_at_folder(store: &str, path: &Path) -> Result<(), StoreError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match tokio::fs::metadata(folder).await {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(StoreError::unavailable(store, Trouble::FolderMissing)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::unavailable(store, Trouble::FolderMissing))
+        }
+        Err(_) => Err(StoreError::unavailable(store, Trouble::CannotOpen)),
+    }
+}
+
+async fn migrate_sqlite(store: &str, pool: &SqlitePool) -> Result<(), StoreError> {
+    let driver = |error| StoreError::from_driver(store, error);
+    let mut connection = pool.acquire().await.map_err(driver)?;
+    if is_current(&SQLITE, sqlx::query_scalar(APPLIED).fetch_all(&mut *connection).await) {
+        return Ok(());
+    }
+    // Two processes may open a new file at once: the lock makes one of them wait, and then find everything done.
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(driver)?;
+    SQLITE.run(&mut *tx).await.map_err(|error| migration_failed(store, error))?;
+    tx.commit().await.map_err(driver)
+}
+
+async fn open_postgres(store: &str, options: &PgConnectOptions, tuning: Tuning) -> Result<Pool, StoreError> {
+    let options = options.clone().application_name("bindery").disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(tuning.connections)
+        .acquire_timeout(tuning.patience)
+        .test_before_acquire(false)
+        // A connection that rested may have been lost; one that was just used is as good as one just tested.
+        .before_acquire(|connection, rest| {
+            Box::pin(async move {
+                if rest.idle_for > Duration::from_secs(1) {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options);
+    migrate_postgres(store, &pool).await?;
+    Ok(Pool::Postgres(pool))
+}
+
+async fn migrate_postgres(store: &str, pool: &PgPool) -> Result<(), StoreError> {
+    let driver = |error| StoreError::from_driver(store, error);
+    let mut connection = pool.acquire().await.map_err(driver)?;
+    match sqlx::query_scalar(APPLIED).fetch_all(&mut *connection).await {
+        // 42P01, no such table: a new database.
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {}
+        Err(error) => return Err(driver(error)),
+        applied => {
+            if is_current(&POSTGRES, applied) {
+                return Ok(());
+            }
+        }
+    }
+    // Takes an advisory lock of its own, so that replicas may start together.
+    POSTGRES.run(&mut *connection).await.map_err(|error| migration_failed(store, error))
+}
+
+const APPLIED: &str = "SELECT checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+
+fn is_current(migrator: &Migrator, applied: Result<Vec<Vec<u8>>, sqlx::Error>) -> bool {
+    applied.is_ok_and(|applied| migrator.iter().map(|migration| &*migration.checksum).eq(applied.iter().map(|c| &**c)))
+}
+
+fn migration_failed(store: &str, error: MigrateError) -> StoreError {
+    let schema = |reason: String| StoreError::Schema { store: store.to_owned(), reason };
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            StoreError::from_driver(store, error)
+        }
+        MigrateError::VersionMissing(version) => schema(format!(
+            "it has migration {version}, which only a newer version knows; start that version, or restore a backup"
+        )),
+        MigrateError::VersionMismatch(version) => {
+            schema(format!("migration {version} was another when it was applied; restore a backup"))
+        }
+        error => schema(error.to_string()),
+    }
+}

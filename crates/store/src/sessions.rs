@@ -1,0 +1,100 @@
+//! Looking up sessions, keeping them alive, and clearing away what has ended.
+//!
+//! A session begins and is ended by a [`Change`](crate::Change) only; this file makes none.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::db::{Row, args};
+use crate::snapshot::link_columns;
+use crate::users::user_columns;
+use crate::{Session, SessionWithUser, Store, StoreError, TokenHash};
+
+macro_rules! session_columns {
+    () => {
+        "s.token AS session_token, s.user_id AS session_user_id, s.source AS session_source, \
+         s.created_at AS session_created_at, s.last_used AS session_last_used, \
+         s.expires_at AS session_expires_at, s.idle_expires_at AS session_idle_expires_at, \
+         s.remember AS session_remember, s.user_agent AS session_user_agent, s.address AS session_address"
+    };
+}
+
+impl Row {
+    fn session(&self) -> Result<Session, StoreError> {
+        let token: Vec<u8> = self.get("session_token")?;
+        Ok(Session {
+            token: TokenHash::from_slice(&token).ok_or_else(|| self.corrupt("sessions.token", "not 32 bytes"))?,
+            user_id: self.get("session_user_id")?,
+            source: self.get("session_source")?,
+            created_at: self.get("session_created_at")?,
+            last_used: self.get("session_last_used")?,
+            expires_at: self.get("session_expires_at")?,
+            idle_expires_at: self.get("session_idle_expires_at")?,
+            remember: self.get("session_remember")?,
+            user_agent: self.get("session_user_agent")?,
+            address: self.get("session_address")?,
+        })
+    }
+}
+
+impl Store {
+    /// The session with this token, its user and the user's links, in one query. `None` where there is no such session,
+    /// or it has ended. The caller still has to look at [`User::is_active`](crate::User::is_active).
+    pub async fn session(&self, token: TokenHash, now: DateTime<Utc>) -> Result<Option<SessionWithUser>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            session_columns!(),
+            ", ",
+            user_columns!(),
+            ", ",
+            link_columns!(),
+            " FROM sessions s JOIN users u ON u.id = s.user_id LEFT JOIN links l ON l.user_id = u.id \
+             WHERE s.token = $1 AND s.expires_at > $2 AND s.idle_expires_at > $2 ORDER BY l.source"
+        );
+        let rows = self.db.rows(sql, args![token, now]).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let (session, user) = (first.session()?, first.user()?);
+        let mut links = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if row.get::<Option<String>>("link_kind")?.is_some() {
+                links.push(row.link()?);
+            }
+        }
+        Ok(Some(SessionWithUser { session, user, links }))
+    }
+
+    /// Keeps a session alive until `idle_expires_at`, unless it has ended or was used after `stale_before` already, so
+    /// that a busy session costs a write now and then and not at each request. Answers whether it wrote.
+    pub async fn touch_session(
+        &self,
+        token: TokenHash,
+        now: DateTime<Utc>,
+        idle_expires_at: DateTime<Utc>,
+        stale_before: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE sessions SET last_used = $2, idle_expires_at = $3 \
+                   WHERE token = $1 AND last_used <= $4 AND expires_at > $2 AND idle_expires_at > $2";
+        Ok(self.db.execute(sql, args![token, now, idle_expires_at, stale_before]).await? > 0)
+    }
+
+    /// The sessions of a user that have not ended, newest first.
+    pub async fn sessions_of(&self, user: Uuid, now: DateTime<Utc>) -> Result<Vec<Session>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM sessions s WHERE s.user_id = $1 AND s.expires_at > $2 AND s.idle_expires_at > $2 \
+             ORDER BY s.created_at DESC, s.token"
+        );
+        self.db.rows(sql, args![user, now]).await?.iter().map(Row::session).collect()
+    }
+
+    /// Ends one session. Answers whether there was one.
+    pub async fn end_session(&self, token: TokenHash) -> Result<bool, StoreError> {
+        Ok(self.db.execute("DELETE FROM sessions WHERE token = $1", args![token]).await? > 0)
+    }
+
+    /// Removes sessions that have ended. Answers how many.
+    pub async fn sweep_sessions(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.db.execute("DELETE FROM sessions WHERE expires_at <= $1 OR idle_expires_at <= $1", args![now]).await
+    }
+}

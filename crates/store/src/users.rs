@@ -1,0 +1,124 @@
+//! Reading users.
+
+use crate::db::{Row, args};
+use crate::{Flags, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
+use uuid::Uuid;
+
+/// The columns of a user, for a query in which `users` is `u`.
+macro_rules! user_columns {
+    () => {
+        "u.id, u.version, u.username, u.username_key, u.first_name, u.last_name, u.email, u.email_key, \
+         u.display_name, u.path, u.profile, u.flags, u.password_hash, u.deactivated_by, u.created_at, u.updated_at, \
+         u.last_sign_in"
+    };
+}
+pub(crate) use user_columns;
+
+impl Row {
+    /// A user from [`user_columns`].
+    pub(crate) fn user(&self) -> Result<User, StoreError> {
+        Ok(User {
+            id: self.get("id")?,
+            version: self.get("version")?,
+            username: self.get("username")?,
+            username_key: self.get("username_key")?,
+            first_name: self.get("first_name")?,
+            last_name: self.get("last_name")?,
+            email: self.get("email")?,
+            email_key: self.get("email_key")?,
+            display_name: self.get("display_name")?,
+            path: self.get("path")?,
+            profile: self.json("profile")?,
+            flags: self.json::<Flags>("flags")?,
+            password_hash: self.get::<Option<String>>("password_hash")?.map(PasswordHash::new),
+            deactivated_by: self.get("deactivated_by")?,
+            created_at: self.get("created_at")?,
+            updated_at: self.get("updated_at")?,
+            last_sign_in: self.get("last_sign_in")?,
+        })
+    }
+}
+
+impl Store {
+    /// The user with this ID.
+    pub async fn user(&self, id: Uuid) -> Result<Option<User>, StoreError> {
+        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1");
+        self.db.row(sql, args![id]).await?.map(|row| row.user()).transpose()
+    }
+
+    /// The user with this folded name.
+    pub async fn user_by_username(&self, username_key: &str) -> Result<Option<User>, StoreError> {
+        if !guard::findable(username_key) {
+            return Ok(None);
+        }
+        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = $1");
+        self.db.row(sql, args![username_key]).await?.map(|row| row.user()).transpose()
+    }
+
+    /// The users with this folded mail address: addresses are not unique. Nobody has an empty one.
+    pub async fn users_by_email(&self, email_key: &str) -> Result<Vec<User>, StoreError> {
+        if email_key.is_empty() || !guard::findable(email_key) {
+            return Ok(Vec::new());
+        }
+        let sql = concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM users u WHERE u.email_key = $1 AND u.email_key <> '' ORDER BY u.username_key"
+        );
+        self.db.rows(sql, args![email_key]).await?.iter().map(Row::user).collect()
+    }
+
+    /// The user with this ID, with links and memberships.
+    pub async fn user_state(&self, id: Uuid) -> Result<Option<UserState>, StoreError> {
+        match self.user(id).await? {
+            Some(user) => Ok(self.states(vec![user]).await?.into_iter().next()),
+            None => Ok(None),
+        }
+    }
+
+    /// The user with this folded name, with links and memberships.
+    pub async fn user_state_by_username(&self, username_key: &str) -> Result<Option<UserState>, StoreError> {
+        match self.user_by_username(username_key).await? {
+            Some(user) => Ok(self.states(vec![user]).await?.into_iter().next()),
+            None => Ok(None),
+        }
+    }
+
+    /// A page of users.
+    pub async fn users(&self, filter: &UserFilter) -> Result<Vec<User>, StoreError> {
+        let (prefix, after) = (&filter.prefix, &filter.after);
+        if !guard::findable(prefix) || !guard::findable(after) {
+            return Ok(Vec::new());
+        }
+        // Keys are ordered by their bytes, and no character sorts after U+10FFFF.
+        let end = format!("{prefix}\u{10ffff}");
+        let sql = concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM users u WHERE u.username_key > $1 AND u.username_key >= $2 AND u.username_key < $3 \
+             AND ($4 = '' OR EXISTS (SELECT 1 FROM links l WHERE l.user_id = u.id AND l.source = $4)) \
+             ORDER BY u.username_key LIMIT $5"
+        );
+        let source = filter.source.as_deref().unwrap_or_default();
+        let args = args![after, prefix, end, source, i64::from(filter.limit)];
+        self.db.rows(sql, args).await?.iter().map(Row::user).collect()
+    }
+
+    /// How many users there are.
+    pub async fn user_count(&self) -> Result<u64, StoreError> {
+        let row = self.db.row("SELECT count(*) AS count FROM users", args![]).await?;
+        let count: i64 = row.map_or(Ok(0), |row| row.get("count"))?;
+        Ok(count.try_into().unwrap_or_default())
+    }
+
+    /// The verifier for sign-ins while every server of the source is down, and when it was made.
+    pub async fn verifier(
+        &self,
+        user: Uuid,
+        source: &str,
+    ) -> Result<Option<(PasswordHash, chrono::DateTime<chrono::Utc>)>, StoreError> {
+        let sql = "SELECT hash, created_at FROM offline_verifiers WHERE user_id = $1 AND source = $2";
+        let Some(row) = self.db.row(sql, args![user, source]).await? else { return Ok(None) };
+        Ok(Some((PasswordHash::new(row.get::<String>("hash")?), row.get("created_at")?)))
+    }
+}
