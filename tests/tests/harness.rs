@@ -1,0 +1,215 @@
+//! The fixtures themselves: each does what its documentation says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::process::Command;
+
+use bindery_tests::{Ca, Postgres, Slapd};
+
+fn ldapsearch(ca: &std::path::Path, arguments: &[&str]) -> std::process::Output {
+    Command::new("ldapsearch")
+        .env("LDAPNOINIT", "1")
+        .env("LDAPTLS_CACERT", ca)
+        .args([
+            "-x",
+            "-LLL",
+            "-D",
+            Slapd::SYNC_DN,
+            "-w",
+            Slapd::SYNC_PASSWORD,
+            "-b",
+            Slapd::SUFFIX,
+        ])
+        .args(arguments)
+        .output()
+        .expect("run ldapsearch")
+}
+
+#[test]
+fn slapd_answers_over_ldaps_and_starttls_with_its_own_ca_only() {
+    let slapd = Slapd::start();
+    // libldap reads "localhost" as the machine's own name.
+    let ldaps = slapd.ldaps_url().replace("localhost", "127.0.0.1");
+    for arguments in [
+        ["-H", &ldaps, "(uid=ann)", "mail"].as_slice(),
+        &["-ZZ", "-H", &slapd.url(), "(uid=ann)", "mail"],
+    ] {
+        let found = ldapsearch(&slapd.ca_pem(), arguments);
+        assert!(
+            String::from_utf8_lossy(&found.stdout).contains("mail: ann@example.test"),
+            "{found:?}"
+        );
+        let other = tempfile::tempdir().unwrap();
+        let refused = ldapsearch(&Ca::new(other.path()).pem_path(), arguments);
+        assert!(!refused.status.success(), "{refused:?}");
+    }
+}
+
+#[test]
+fn slapd_checks_passwords_of_both_kinds() {
+    let slapd = Slapd::start();
+    let bind = |uid: &str, password: &str| {
+        let dn = format!("uid={uid},ou=people,dc=example,dc=test");
+        let arguments = ["-x", "-H", &slapd.url(), "-D", &dn, "-w", password];
+        Command::new("ldapwhoami")
+            .env("LDAPNOINIT", "1")
+            .args(arguments)
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    assert_eq!(bind("ann", "ann-secret"), Some(0));
+    assert_eq!(bind("carol", "carol-secret"), Some(0));
+    assert_eq!(bind("ann", "carol-secret"), Some(49));
+}
+
+#[test]
+fn slapd_computes_member_of_and_keeps_references() {
+    let slapd = Slapd::builder()
+        .memberof()
+        .refint()
+        .syncprov()
+        .rfc2307bis()
+        .start();
+    let ann = slapd.ldapsearch("(uid=ann)", &["memberOf"]);
+    assert!(
+        ann.contains("memberOf: cn=writers,ou=groups,dc=example,dc=test"),
+        "{ann}"
+    );
+    slapd.ldapdelete("uid=ann,ou=people,dc=example,dc=test");
+    let group = slapd.ldapsearch("(cn=app-users)", &["member"]);
+    assert!(!group.contains("uid=ann"), "{group}");
+}
+
+#[test]
+fn slapd_locks_out_after_the_failures_of_its_policy() {
+    let slapd = Slapd::builder().ppolicy(3).start();
+    let bind = |uid: &str, password: &str| {
+        let dn = format!("uid={uid},ou=people,dc=example,dc=test");
+        let arguments = [
+            "-x",
+            "-e",
+            "ppolicy",
+            "-H",
+            &slapd.url(),
+            "-D",
+            &dn,
+            "-w",
+            password,
+        ];
+        let output = Command::new("ldapwhoami")
+            .env("LDAPNOINIT", "1")
+            .args(arguments)
+            .output()
+            .unwrap();
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    };
+    for _ in 0..3 {
+        bind("ann", "wrong");
+    }
+    assert!(bind("ann", "ann-secret").contains("Account locked"));
+    assert!(bind("locked", "locked-secret").contains("Account locked"));
+    assert!(
+        bind("expired", "expired-secret").contains("Password expired"),
+        "{}",
+        bind("expired", "expired-secret")
+    );
+    assert!(bind("mustchange", "mustchange-secret").contains("Password must be changed"));
+}
+
+#[test]
+fn slapd_knows_client_certificates_and_local_sockets() {
+    let slapd = Slapd::builder()
+        .client_certs("demand")
+        .require_tls()
+        .start();
+    let whoami = |url: &str, identity: bool| {
+        let cert = slapd.client_cert("sync");
+        let mut command = Command::new("ldapwhoami");
+        command
+            .env("LDAPNOINIT", "1")
+            .env("LDAPTLS_CACERT", slapd.ca_pem())
+            .args(["-Q", "-Y", "EXTERNAL", "-H", url]);
+        if identity {
+            command
+                .env("LDAPTLS_CERT", cert.cert)
+                .env("LDAPTLS_KEY", cert.key);
+        }
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let sync = format!("dn:{}\n", Slapd::SYNC_DN);
+    let ldaps = slapd.ldaps_url().replace("localhost", "127.0.0.1");
+    assert_eq!(whoami(&ldaps, true), sync);
+    assert_eq!(whoami(&ldaps, false), "");
+    assert_eq!(whoami(&slapd.ldapi_url(), false), sync);
+}
+
+#[test]
+fn slapd_comes_back_on_its_port_with_its_entries() {
+    let mut slapd = Slapd::start();
+    let url = slapd.url();
+    slapd.set_password("uid=ann,ou=people,dc=example,dc=test", "changed");
+    slapd.stop();
+    assert!(
+        !ldapsearch(&slapd.ca_pem(), &["-H", &url, "(uid=ann)"])
+            .status
+            .success()
+    );
+    slapd.restart();
+    assert_eq!(slapd.url(), url);
+    assert!(
+        slapd
+            .ldapsearch("(uid=ann)", &["userPassword"])
+            .contains("userPassword")
+    );
+    slapd.pause();
+    let waiting = Command::new("timeout")
+        .args(["1", "ldapwhoami", "-x", "-H", &url])
+        .output()
+        .unwrap();
+    assert_eq!(waiting.status.code(), Some(124), "{waiting:?}");
+    slapd.resume();
+    assert!(
+        ldapsearch(&slapd.ca_pem(), &["-H", &url, "(uid=ann)"])
+            .status
+            .success()
+    );
+}
+
+#[test]
+fn postgres_gives_each_test_a_database_of_its_own() {
+    let postgres = Postgres::start();
+    let (one, two) = (postgres.database(), postgres.database());
+    assert_ne!(one, two);
+    postgres.sql_in(&one, "CREATE TABLE t (n int); INSERT INTO t VALUES (1)");
+    assert_eq!(postgres.sql_in(&one, "SELECT n FROM t").trim(), "1");
+    assert_eq!(
+        postgres
+            .sql_in(&two, "SELECT count(*) FROM pg_tables WHERE tablename = 't'")
+            .trim(),
+        "0"
+    );
+}
+
+#[test]
+fn postgres_of_ones_own_can_be_killed_and_started_again() {
+    let postgres = Postgres::own();
+    let database = postgres.database();
+    postgres.sql_in(&database, "CREATE TABLE t (n int)");
+    postgres.sql_in(&database, "CHECKPOINT");
+    postgres.kill();
+    postgres.restart();
+    assert_eq!(
+        postgres.sql_in(&database, "SELECT count(*) FROM t").trim(),
+        "0"
+    );
+}
