@@ -22,14 +22,15 @@ pub struct Entry {
 impl Entry {
     /// From a DN as sent and its attributes.
     pub fn new(raw_dn: impl Into<Vec<u8>>, attributes: Vec<Attribute>) -> Self {
-        Self {
-            raw_dn: raw_dn.into(),
-            attributes,
-        }
+        Self { raw_dn: raw_dn.into(), attributes }
     }
     /// The DN, parsed; an error when the server sent something else.
     pub fn dn(&self) -> Result<Dn, DnError> {
-        todo!()
+        Dn::from_bytes(&self.raw_dn)
+    }
+    /// The DN's bytes as sent.
+    pub fn raw_dn(&self) -> &[u8] {
+        &self.raw_dn
     }
     /// The DN for people to read, whatever the server sent.
     pub fn dn_text(&self) -> Cow<'_, str> {
@@ -41,10 +42,7 @@ impl Entry {
     }
     /// The values of an attribute, empty when absent.
     pub fn values(&self, name: &str) -> &[Vec<u8>] {
-        self.attributes
-            .iter()
-            .find(|a| a.name.eq_ignore_ascii_case(name))
-            .map_or(&[], |a| &a.values)
+        self.attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name)).map_or(&[], |a| &a.values)
     }
     /// Whether it is there with at least one value.
     pub fn has(&self, name: &str) -> bool {
@@ -60,8 +58,6 @@ impl Entry {
     }
     /// Every value that is UTF-8.
     pub fn texts<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.values(name)
-            .iter()
-            .filter_map(|v| std::str::from_utf8(v).ok())
+        self.values(name).iter().filter_map(|v| std::str::from_utf8(v).ok())
     }
 }
