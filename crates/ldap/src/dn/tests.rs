@@ -195,7 +195,10 @@ fn respell(value: &str, choices: &[u8]) -> String {
         .map(|(at, c)| {
             let choice = choices.get(at % choices.len().max(1)).copied().unwrap_or_default();
             let mut buffer = [0; 4];
-            let hex: String = c.encode_utf8(&mut buffer).bytes().map(|byte| format!("\\{byte:02X}")).collect();
+            let mut hex = String::new();
+            for byte in c.encode_utf8(&mut buffer).bytes() {
+                escape::push_hex(&mut hex, byte);
+            }
             match (choice % 4, c) {
                 (0, _) => hex,
                 (1, 'a'..='z') => c.to_ascii_uppercase().to_string(),

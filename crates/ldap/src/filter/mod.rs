@@ -5,15 +5,12 @@
 
 mod display;
 mod parse;
-mod wire;
 
 #[cfg(test)]
 mod tests;
 
-pub use wire::WireError;
-
-/// How deep a filter may be nested, in text and on the wire.
-pub const MAX_DEPTH: usize = 100;
+/// How deep a filter may be nested; more than any server takes.
+pub const MAX_DEPTH: usize = 40;
 
 /// A search filter (RFC 4511, 4.5.1.7). `Display` writes the RFC 4515 string, escaped.
 ///
