@@ -1,6 +1,6 @@
 //! The decision about one person: what their fields, flags and groups are, and whether they may come in.
 
-use super::{RuleSet, Truth};
+use super::Truth;
 use crate::Reason;
 use bindery_directory::{AccountState, Memberships, Person};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub struct Facts<'a> {
 }
 
 /// What the rules say.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The local name, folded if the rules say so.
     pub username: String,
@@ -29,7 +29,7 @@ pub struct Decision {
     pub flags: BTreeMap<String, FlagRuling>,
     /// Local groups that they belong to by mapping or mirroring.
     pub groups: Vec<GroupGrant>,
-    /// Names whose local groups' permissions count live.
+    /// Names whose local groups' permissions count live; empty unless `groups.permissions = "live"`.
     pub live_permission_groups: Vec<String>,
     /// What `access` said.
     pub access: AccessRuling,
@@ -79,20 +79,51 @@ pub struct AccessRuling {
     pub deny: Option<Truth>,
 }
 
-/// The rules refuse: nothing may be written.
+/// Which step of the rules, or what comes after them, refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The state of the account in the directory.
+    Account,
+    /// `access.require` and `access.deny`.
+    Access,
+    /// `is_active`.
+    Active,
+    /// The other flags, where reading failed.
+    Flags,
+    /// Mapped and mirrored groups, where reading failed.
+    Groups,
+    /// A field that is needed or that cannot be made.
+    Fields,
+    /// Putting the decision together with what is stored.
+    Reconcile,
+}
+
+/// Somebody is refused: nothing may be written, but see [`writable`](Self::writable).
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{detail}")]
 pub struct Refused {
     /// Why.
     pub reason: Reason,
+    /// Who says so.
+    pub step: Step,
     /// For operators, in one sentence.
     pub detail: String,
     /// What could be decided all the same, for `explain`.
     pub decision: Option<Box<Decision>>,
+    /// Whether that decision is whole and certain.
+    pub(crate) certain: bool,
 }
 
-/// Decides about one person. Account state comes first, then access, flags, groups, fields.
-pub fn decide(rules: &RuleSet, facts: Facts<'_>) -> Result<Decision, Refused> {
-    let _ = (rules, facts);
-    todo!()
+impl Refused {
+    /// A refusal without a decision.
+    pub fn new(reason: Reason, step: Step, detail: impl Into<String>) -> Self {
+        Self { reason, step, detail: detail.into(), decision: None, certain: false }
+    }
+
+    /// The decision, where the only thing against this person is a certain `is_active = false`: it lets nobody in, but it is
+    /// whole and true, and so a refresh or a sync stores it.
+    pub fn writable(&self) -> Option<&Decision> {
+        if self.certain { self.decision.as_deref() } else { None }
+    }
 }
+

@@ -2,12 +2,20 @@
 //!
 //! No I/O, no clock, no randomness: what they need comes in as arguments.
 
+mod decide;
 mod decision;
 mod expression;
 mod fields;
+mod fold;
+mod groups;
 mod set;
+mod template;
+mod text;
 
-pub use decision::{AccessRuling, Decision, Facts, FieldValue, FlagRuling, GroupGrant, Refused, decide};
+pub use decide::decide;
+pub use decision::{AccessRuling, Decision, Facts, FieldValue, FlagRuling, GroupGrant, Refused, Step};
 pub use expression::{Certainty, GroupExpression, Truth, UnknownBecause};
-pub use fields::{FieldRule, FieldSource, Template, TemplateError};
+pub use fields::{FieldRule, FieldSource};
+pub use fold::fold;
 pub use set::{Access, LinkExisting, Mirror, Permissions, Provisioning, RefreshFailure, RuleSet, Update};
+pub use template::{Template, TemplateError};

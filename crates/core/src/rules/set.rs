@@ -1,7 +1,8 @@
 //! The rules of one source, as the configuration gives them.
 
 use super::{FieldRule, GroupExpression, Template};
-use std::collections::BTreeMap;
+use bindery_directory::{GroupSelector, Wanted};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Everything that decides about the people of one source.
@@ -29,6 +30,27 @@ pub struct RuleSet {
     pub provisioning: Provisioning,
     /// `sign_in.lowercase_usernames`: usernames are Unicode case-folded.
     pub lowercase_usernames: bool,
+}
+
+impl RuleSet {
+    /// Every group that any rule names, each once: what has to be known to tell no from unknown.
+    pub fn selectors(&self) -> Vec<GroupSelector> {
+        let access = self.access.require.iter().chain(&self.access.deny);
+        let expressions = access.chain(self.flags.values()).chain(self.group_map.values());
+        let mut selectors: BTreeSet<GroupSelector> = expressions.flat_map(GroupExpression::selectors).cloned().collect();
+        if let Mirror::Only(names) = &self.mirror {
+            selectors.extend(names.iter().cloned().map(GroupSelector::Name));
+        }
+        selectors.into_iter().collect()
+    }
+
+    /// Every attribute that any rule reads, each once: nothing else is asked for.
+    pub fn wanted(&self) -> Wanted {
+        let fields = self.fields.values().flat_map(FieldRule::attributes);
+        let path = self.path.iter().flat_map(Template::attributes);
+        let mut seen = BTreeSet::new();
+        Wanted(fields.chain(path).filter(|name| seen.insert(name.to_ascii_lowercase())).collect())
+    }
 }
 
 /// `[sources.NAME.access]`.
