@@ -56,7 +56,8 @@ impl Objections {
     }
 
     fn settle(self, decision: Decision) -> Result<Decision, Refused> {
-        let certain = self.0.iter().all(|(step, reason, _)| *step == Step::Active && *reason == Reason::AccountDisabled);
+        let certain =
+            self.0.iter().all(|(step, reason, _)| *step == Step::Active && *reason == Reason::AccountDisabled);
         match self.0.into_iter().next() {
             None => Ok(decision),
             Some((step, reason, detail)) => {
@@ -82,7 +83,8 @@ fn check_account(account: &AccountState, objections: &mut Objections) {
 }
 
 fn check_access(rules: &RuleSet, memberships: &Memberships, objections: &mut Objections) -> AccessRuling {
-    let test = |expression: &Option<GroupExpression>| expression.as_ref().map(|expression| expression.test(memberships));
+    let test =
+        |expression: &Option<GroupExpression>| expression.as_ref().map(|expression| expression.test(memberships));
     let (require, deny) = (test(&rules.access.require), test(&rules.access.deny));
     let mut allowed = true;
     let mut object = |reason, what: &str, truth: &Truth| {
@@ -90,13 +92,19 @@ fn check_access(rules: &RuleSet, memberships: &Memberships, objections: &mut Obj
         objections.raise(Step::Access, reason, format!("{what}: {}", truth.reason()));
     };
     match &require {
-        Some(truth) if truth.value == Certainty::No => object(Reason::NotInRequiredGroup, "access.require says no", truth),
-        Some(truth) if truth.value != Certainty::Yes => object(Reason::MembershipUnknown, "access.require is unknown", truth),
+        Some(truth) if truth.value == Certainty::No => {
+            object(Reason::NotInRequiredGroup, "access.require says no", truth)
+        }
+        Some(truth) if truth.value != Certainty::Yes => {
+            object(Reason::MembershipUnknown, "access.require is unknown", truth)
+        }
         _ => {}
     }
     match &deny {
         Some(truth) if truth.value == Certainty::Yes => object(Reason::InDeniedGroup, "access.deny says yes", truth),
-        Some(truth) if truth.value != Certainty::No => object(Reason::MembershipUnknown, "access.deny is unknown", truth),
+        Some(truth) if truth.value != Certainty::No => {
+            object(Reason::MembershipUnknown, "access.deny is unknown", truth)
+        }
         _ => {}
     }
     AccessRuling { allowed, require, deny }
@@ -140,7 +148,9 @@ fn cascade(flags: &mut BTreeMap<String, FlagRuling>) {
     for name in CASCADE {
         let Some(flag) = flags.get_mut(name) else { continue };
         match higher {
-            Some(higher) if !flag.value => *flag = FlagRuling { value: true, because: format!("follows from {higher}") },
+            Some(higher) if !flag.value => {
+                *flag = FlagRuling { value: true, because: format!("follows from {higher}") }
+            }
             _ => {}
         }
         if flag.value {

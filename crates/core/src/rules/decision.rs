@@ -126,4 +126,3 @@ impl Refused {
         if self.certain { self.decision.as_deref() } else { None }
     }
 }
-

@@ -69,8 +69,12 @@ impl GroupExpression {
     pub fn test(&self, memberships: &Memberships) -> Truth {
         match self {
             Self::Group(selector) => test_group(selector, memberships),
-            Self::Any(parts) => combine(parts, memberships, Certainty::Yes, Certainty::No, "an empty list has no members"),
-            Self::All(parts) => combine(parts, memberships, Certainty::No, Certainty::Yes, "an empty list asks for nothing"),
+            Self::Any(parts) => {
+                combine(parts, memberships, Certainty::Yes, Certainty::No, "an empty list has no members")
+            }
+            Self::All(parts) => {
+                combine(parts, memberships, Certainty::No, Certainty::Yes, "an empty list asks for nothing")
+            }
             Self::Not(part) => negate(part.test(memberships)),
         }
     }

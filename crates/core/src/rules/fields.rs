@@ -111,9 +111,15 @@ mod tests {
     #[test]
     fn absent_clears_unless_it_is_to_be_kept() {
         let rule = FieldRule::attribute("mail");
-        assert_eq!(rule.value(&entry(&[])).unwrap(), FieldValue { value: Value::Null, from: "mail".into(), keep: false });
+        assert_eq!(
+            rule.value(&entry(&[])).unwrap(),
+            FieldValue { value: Value::Null, from: "mail".into(), keep: false }
+        );
         let rule = FieldRule { keep_when_absent: true, ..rule };
-        assert_eq!(rule.value(&entry(&[])).unwrap(), FieldValue { value: Value::Null, from: "kept".into(), keep: true });
+        assert_eq!(
+            rule.value(&entry(&[])).unwrap(),
+            FieldValue { value: Value::Null, from: "kept".into(), keep: true }
+        );
         assert!(!rule.value(&entry(&[("mail", &[b"a@x"])])).unwrap().keep);
     }
 
@@ -122,6 +128,9 @@ mod tests {
         let rule = FieldRule::template(Template::parse("{{ displayName or cn }}").unwrap());
         assert_eq!(rule.value(&entry(&[])).unwrap().value, Value::Null);
         let field = rule.value(&entry(&[("cn", &[b"Ann"])])).unwrap();
-        assert_eq!(field, FieldValue { value: json!("Ann"), from: "template {{ displayName or cn }}".into(), keep: false });
+        assert_eq!(
+            field,
+            FieldValue { value: json!("Ann"), from: "template {{ displayName or cn }}".into(), keep: false }
+        );
     }
 }

@@ -44,7 +44,9 @@ mod tests {
 
     #[test]
     fn look_alikes_stay_apart() {
-        for (one, other) in [("user1", "user１"), ("ann", "аnn"), ("admin", "admın"), ("ann", "ann "), ("ann", "ann\u{200b}")] {
+        for (one, other) in
+            [("user1", "user１"), ("ann", "аnn"), ("admin", "admın"), ("ann", "ann "), ("ann", "ann\u{200b}")]
+        {
             assert_ne!(fold(one), fold(other), "{one} and {other}");
         }
     }

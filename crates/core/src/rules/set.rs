@@ -37,7 +37,8 @@ impl RuleSet {
     pub fn selectors(&self) -> Vec<GroupSelector> {
         let access = self.access.require.iter().chain(&self.access.deny);
         let expressions = access.chain(self.flags.values()).chain(self.group_map.values());
-        let mut selectors: BTreeSet<GroupSelector> = expressions.flat_map(GroupExpression::selectors).cloned().collect();
+        let mut selectors: BTreeSet<GroupSelector> =
+            expressions.flat_map(GroupExpression::selectors).cloned().collect();
         if let Mirror::Only(names) = &self.mirror {
             selectors.extend(names.iter().cloned().map(GroupSelector::Name));
         }
