@@ -9,10 +9,11 @@
 //! Nothing in here touches a socket or HTTP: the directory crate speaks LDAP, the store SQL.
 
 pub mod ambient;
+pub mod config;
 pub mod name;
-pub mod rules;
 pub mod outcome;
 pub mod password;
+pub mod rules;
 
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use outcome::{Outcome, Reason};
