@@ -3,12 +3,6 @@
 
 fn main() {
     let slapd = bindery_tests::Slapd::start();
-    println!(
-        "{} {} {} CA {}",
-        slapd.url(),
-        slapd.ldaps_url(),
-        slapd.ldapi_url(),
-        slapd.ca_pem().display()
-    );
+    println!("{} {} {} CA {}", slapd.url(), slapd.ldaps_url(), slapd.ldapi_url(), slapd.ca_pem().display());
     let _ = std::io::stdin().read_line(&mut String::new());
 }

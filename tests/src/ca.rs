@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
 };
 
 /// A private CA whose files lie in a folder of the test.
@@ -27,17 +27,12 @@ impl Ca {
     /// Makes a CA and writes its certificate to `ca.pem` in the folder.
     pub fn new(folder: &Path) -> Self {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Bindery test CA");
+        params.distinguished_name.push(DnType::CommonName, "Bindery test CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("make a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("sign the CA");
-        let ca = Self {
-            folder: folder.to_owned(),
-            issuer,
-        };
+        let ca = Self { folder: folder.to_owned(), issuer };
         std::fs::write(ca.pem_path(), ca.issuer.pem()).expect("write ca.pem");
         ca
     }
@@ -57,31 +52,16 @@ impl Ca {
         self.issue(file, common_name, &[], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn issue(
-        &self,
-        file: &str,
-        common_name: &str,
-        names: &[&str],
-        usage: ExtendedKeyUsagePurpose,
-    ) -> Issued {
-        let names = names
-            .iter()
-            .map(|&name| name.to_owned())
-            .collect::<Vec<_>>();
+    fn issue(&self, file: &str, common_name: &str, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Issued {
+        let names = names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let mut params = CertificateParams::new(names).expect("names for a certificate");
-        params
-            .distinguished_name
-            .push(DnType::CommonName, common_name);
+        params.distinguished_name.push(DnType::CommonName, common_name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().expect("make a key");
-        let cert = params
-            .signed_by(&key, &self.issuer)
-            .expect("sign a certificate");
-        let issued = Issued {
-            cert: self.folder.join(format!("{file}.pem")),
-            key: self.folder.join(format!("{file}.key")),
-        };
+        let cert = params.signed_by(&key, &self.issuer).expect("sign a certificate");
+        let issued =
+            Issued { cert: self.folder.join(format!("{file}.pem")), key: self.folder.join(format!("{file}.key")) };
         std::fs::write(&issued.cert, cert.pem()).expect("write a certificate");
         std::fs::write(&issued.key, key.serialize_pem()).expect("write a key");
         issued

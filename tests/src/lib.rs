@@ -14,13 +14,19 @@
     reason = "a fixture that cannot start fails its test by panicking with the reason"
 )]
 
+mod bindery;
+mod browser;
 mod ca;
+mod fault_proxy;
 mod net;
 mod postgres;
 mod process;
 mod slapd;
 
+pub use bindery::{Bindery, Output, Serving, binary};
+pub use browser::{Browser, Look};
 pub use ca::{Ca, Issued};
+pub use fault_proxy::FaultProxy;
 pub use net::{free_port, wait_for_port, wait_until};
 pub use postgres::Postgres;
 pub use slapd::{PEOPLE, Slapd, SlapdBuilder};

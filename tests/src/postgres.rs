@@ -35,10 +35,7 @@ impl Postgres {
     pub fn start() -> &'static Self {
         static CLUSTER: OnceLock<Postgres> = OnceLock::new();
         CLUSTER.get_or_init(|| match std::env::var(SHARED) {
-            Ok(url) => Self {
-                url: url.trim_end_matches('/').to_owned(),
-                own: None,
-            },
+            Ok(url) => Self { url: url.trim_end_matches('/').to_owned(), own: None },
             Err(_) => Self::own(),
         })
     }
@@ -47,47 +44,24 @@ impl Postgres {
     pub fn own() -> Self {
         let folder = folder("postgres");
         if is_root() {
-            let id = |flag| {
-                process::run(Command::new("id").args([flag, "postgres"]), None)
-                    .trim()
-                    .parse()
-                    .ok()
-            };
-            std::os::unix::fs::chown(folder.path(), id("-u"), id("-g"))
-                .expect("give the folder to postgres");
+            let id = |flag| process::run(Command::new("id").args([flag, "postgres"]), None).trim().parse().ok();
+            std::os::unix::fs::chown(folder.path(), id("-u"), id("-g")).expect("give the folder to postgres");
         }
         let data = folder.path().join("data");
         process::run(
             command_as("postgres", tool("initdb"))
                 .arg("-D")
                 .arg(&data)
-                .args([
-                    "-U",
-                    "postgres",
-                    "-A",
-                    "trust",
-                    "-E",
-                    "UTF8",
-                    "--locale=C.UTF-8",
-                    "--no-sync",
-                    "-N",
-                ])
+                .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-N"])
                 .current_dir(folder.path()),
             None,
         );
-        let mut own = Own {
-            server: None,
-            port: 0,
-            folder,
-        };
+        let mut own = Own { server: None, port: 0, folder };
         for _ in 0..5 {
             own.port = free_port();
             if own.serve() {
                 let url = format!("postgres://postgres@127.0.0.1:{}", own.port);
-                return Self {
-                    url,
-                    own: Some(Mutex::new(own)),
-                };
+                return Self { url, own: Some(Mutex::new(own)) };
             }
         }
         panic!("PostgreSQL does not start:\n{}", own.log());
@@ -113,7 +87,6 @@ impl Postgres {
     }
 
     /// Runs statements in the database of this URL.
-    #[expect(clippy::unused_self, reason = "only while the cluster is there")]
     pub fn sql_in(&self, database: &str, statements: &str) -> String {
         process::run(
             Command::new(tool("psql")).args([
@@ -140,11 +113,7 @@ impl Postgres {
     pub fn restart(&self) {
         self.with_own(|own| {
             own.server = None;
-            assert!(
-                own.serve(),
-                "PostgreSQL does not start again:\n{}",
-                own.log()
-            );
+            assert!(own.serve(), "PostgreSQL does not start again:\n{}", own.log());
         });
     }
 
@@ -159,10 +128,7 @@ impl Postgres {
     }
 
     fn with_own(&self, act: impl FnOnce(&mut Own)) {
-        let own = self
-            .own
-            .as_ref()
-            .expect("a shared cluster cannot be stopped: use Postgres::own()");
+        let own = self.own.as_ref().expect("a shared cluster cannot be stopped: use Postgres::own()");
         act(&mut own.lock().expect("no other thread panicked"));
     }
 }
@@ -177,52 +143,23 @@ impl Own {
             .arg("-D")
             .arg(self.data())
             .args(["-p", &self.port.to_string()])
-            .args([
-                "-c",
-                "unix_socket_directories=",
-                "-c",
-                "listen_addresses=127.0.0.1",
-                "-c",
-                "fsync=off",
-            ])
-            .args([
-                "-c",
-                "synchronous_commit=off",
-                "-c",
-                "full_page_writes=off",
-                "-c",
-                "max_connections=300",
-            ])
+            .args(["-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
+            .args(["-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300"])
             .args(["-c", "max_wal_size=256MB", "-c", "autovacuum_naptime=60"])
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("share the log file"))
             .stderr(log);
         let mut server = Server::spawn(&mut command, self.folder.path()).expect("run postgres");
-        let ready = wait_until(Duration::from_secs(30), || {
-            server.status().is_some() || self.answers()
-        }) && server.status().is_none();
+        let ready = wait_until(Duration::from_secs(30), || server.status().is_some() || self.answers())
+            && server.status().is_none();
         self.server = ready.then_some(server);
         ready
     }
 
     fn answers(&self) -> bool {
-        let arguments = [
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "postgres",
-            "-d",
-            "postgres",
-            "-t",
-            "2",
-            "-p",
-        ];
-        let ready = Command::new(tool("pg_isready"))
-            .args(arguments)
-            .arg(self.port.to_string())
-            .status();
+        let arguments = ["-q", "-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-t", "2", "-p"];
+        let ready = Command::new(tool("pg_isready")).args(arguments).arg(self.port.to_string()).status();
         ready.is_ok_and(|status| status.success())
     }
 
@@ -235,11 +172,7 @@ impl Own {
         let Some(server) = &self.server else { return };
         let parent = server.id().to_string();
         let children = process::output(Command::new("pgrep").args(["-P", &parent]), None).1;
-        let name = if signal == Signal::STOP {
-            "-STOP"
-        } else {
-            "-CONT"
-        };
+        let name = if signal == Signal::STOP { "-STOP" } else { "-CONT" };
         let ids = children.split_whitespace().chain([parent.as_str()]);
         let _ = process::output(Command::new("kill").arg(name).args(ids), None);
     }
@@ -254,22 +187,14 @@ fn tool(name: &str) -> PathBuf {
     static FOLDER: OnceLock<Option<String>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-        let newest = versions
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-            .max()?;
+        let newest = versions.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()).max()?;
         Some(format!("/usr/lib/postgresql/{newest}/bin"))
     });
-    process::program(
-        name,
-        &folder.iter().map(String::as_str).collect::<Vec<_>>(),
-        "postgresql",
-    )
+    process::program(name, &folder.iter().map(String::as_str).collect::<Vec<_>>(), "postgresql")
 }
 
 fn random() -> u32 {
     use std::hash::{BuildHasher, Hasher};
-    let hash = std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish();
+    let hash = std::collections::hash_map::RandomState::new().build_hasher().finish();
     u32::try_from(hash & 0xffff_ffff).expect("masked")
 }

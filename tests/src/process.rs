@@ -27,11 +27,7 @@ impl Server {
             let _ = child.kill();
             let _ = child.wait();
         })?;
-        Ok(Self {
-            child,
-            guard: Some(guard),
-            ended: None,
-        })
+        Ok(Self { child, guard: Some(guard), ended: None })
     }
 
     /// The process ID, which is also that of the group.
@@ -87,11 +83,7 @@ impl Drop for Server {
 /// A shell that waits for the end of its input, which comes when this process dies, however it dies.
 fn guard(group: u32, folder: &Path) -> std::io::Result<Child> {
     Command::new("/bin/sh")
-        .args([
-            "-c",
-            "trap '' TERM INT HUP; read _; kill -KILL -- \"-$1\" 2>/dev/null; rm -rf -- \"$2\"",
-            "guard",
-        ])
+        .args(["-c", "trap '' TERM INT HUP; read _; kill -KILL -- \"-$1\" 2>/dev/null; rm -rf -- \"$2\"", "guard"])
         .arg(group.to_string())
         .arg(folder)
         .stdin(Stdio::piped())
@@ -110,19 +102,13 @@ pub(crate) fn program(name: &str, folders: &[&str], package: &str) -> PathBuf {
         .chain(std::env::split_paths(&path))
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
-        .unwrap_or_else(|| {
-            panic!("{name} is missing: it is in the package {package}; run scripts/install")
-        })
+        .unwrap_or_else(|| panic!("{name} is missing: it is in the package {package}; run scripts/install"))
 }
 
 /// Runs a helper program to its end, and panics with its output when it fails.
 pub(crate) fn run(command: &mut Command, input: Option<&[u8]>) -> String {
     let (status, stdout, stderr) = output(command, input);
-    assert!(
-        status.success(),
-        "{} failed with {status}\n{stdout}{stderr}",
-        command.get_program().display()
-    );
+    assert!(status.success(), "{} failed with {status}\n{stdout}{stderr}", command.get_program().display());
     stdout
 }
 
@@ -130,24 +116,16 @@ pub(crate) fn run(command: &mut Command, input: Option<&[u8]>) -> String {
 pub(crate) fn output(command: &mut Command, input: Option<&[u8]>) -> (ExitStatus, String, String) {
     use std::io::Write;
     let mut child = command
-        .stdin(if input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", command.get_program().display()));
-    let feeder = child
-        .stdin
-        .take()
-        .zip(input.map(<[u8]>::to_vec))
-        .map(|(mut stdin, bytes)| {
-            std::thread::spawn(move || {
-                let _ = stdin.write_all(&bytes);
-            })
-        });
+    let feeder = child.stdin.take().zip(input.map(<[u8]>::to_vec)).map(|(mut stdin, bytes)| {
+        std::thread::spawn(move || {
+            let _ = stdin.write_all(&bytes);
+        })
+    });
     let output = child.wait_with_output().expect("wait for a child");
     if let Some(feeder) = feeder {
         let _ = feeder.join();
@@ -158,10 +136,8 @@ pub(crate) fn output(command: &mut Command, input: Option<&[u8]>) -> (ExitStatus
 
 /// A temporary folder named after what it is for. With `KEEP_TEST_FOLDERS` set it stays, to look at.
 pub(crate) fn folder(prefix: &str) -> tempfile::TempDir {
-    let mut folder = tempfile::Builder::new()
-        .prefix(&format!("bindery-{prefix}-"))
-        .tempdir()
-        .expect("make a temporary folder");
+    let mut folder =
+        tempfile::Builder::new().prefix(&format!("bindery-{prefix}-")).tempdir().expect("make a temporary folder");
     folder.disable_cleanup(std::env::var_os("KEEP_TEST_FOLDERS").is_some());
     folder
 }
@@ -177,13 +153,6 @@ pub(crate) fn command_as(user: &str, program: impl AsRef<OsStr>) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command
-        .args([
-            &format!("--reuid={user}"),
-            &format!("--regid={user}"),
-            "--init-groups",
-            "--",
-        ])
-        .arg(program);
+    command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups", "--"]).arg(program);
     command
 }

@@ -69,9 +69,7 @@ impl Default for SlapdBuilder {
             anonymous: false,
             plaintext: true,
             client_certs: None,
-            names: ["localhost", "127.0.0.1", "::1"]
-                .map(str::to_owned)
-                .to_vec(),
+            names: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
             size_limit: 500,
             global: Vec::new(),
             access: Vec::new(),
@@ -206,18 +204,10 @@ impl SlapdBuilder {
         config::write(&self, folder.path(), &ca, &certificate);
         let (offline, online) = self.entries();
         process::run(
-            Command::new(slap(folder.path(), "slapadd"))
-                .args(["-q", "-f"])
-                .arg(folder.path().join("slapd.conf")),
+            Command::new(slap(folder.path(), "slapadd")).args(["-q", "-f"]).arg(folder.path().join("slapd.conf")),
             Some(offline.as_bytes()),
         );
-        let mut slapd = Slapd {
-            server: None,
-            ports: Ports { ldap: 0, ldaps: 0 },
-            suffix: self.suffix,
-            ca,
-            folder,
-        };
+        let mut slapd = Slapd { server: None, ports: Ports { ldap: 0, ldaps: 0 }, suffix: self.suffix, ca, folder };
         slapd.first_start();
         if !online.is_empty() {
             slapd.ldapadd(&online);
@@ -230,14 +220,7 @@ impl SlapdBuilder {
         let mut all = Vec::new();
         if self.people {
             all.push(PEOPLE.to_owned());
-            all.push(
-                if self.rfc2307bis {
-                    POSIX_BIS
-                } else {
-                    POSIX_NIS
-                }
-                .to_owned(),
-            );
+            all.push(if self.rfc2307bis { POSIX_BIS } else { POSIX_NIS }.to_owned());
             if let Some(max_failure) = self.ppolicy {
                 all.push(PPOLICY.replace("@MAX_FAILURE@", &max_failure.to_string()));
             }
@@ -353,11 +336,7 @@ impl Slapd {
     pub fn restart(&mut self) {
         self.stop();
         // Somebody's outgoing connection may sit on the port for a moment.
-        assert!(
-            wait_until(Duration::from_secs(30), || self.serve()),
-            "slapd does not start again:\n{}",
-            self.log()
-        );
+        assert!(wait_until(Duration::from_secs(30), || self.serve()), "slapd does not start again:\n{}", self.log());
     }
 
     /// Holds it still: connections are accepted by the kernel, and nothing answers (SIGSTOP).
@@ -387,26 +366,20 @@ impl Slapd {
 
     /// Sets a password as the root DN.
     pub fn set_password(&self, dn: &str, password: &str) {
-        self.ldapmodify(&format!(
-            "dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: {password}\n"
-        ));
+        self.ldapmodify(&format!("dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: {password}\n"));
     }
 
     /// Searches below the suffix as the root DN; answers LDIF without comments or folded lines.
     pub fn ldapsearch(&self, filter: &str, attributes: &[&str]) -> String {
         let mut command = self.client("ldapsearch");
-        command
-            .args(["-LLL", "-o", "ldif-wrap=no", "-b", &self.suffix, filter])
-            .args(attributes);
+        command.args(["-LLL", "-o", "ldif-wrap=no", "-b", &self.suffix, filter]).args(attributes);
         process::run(&mut command, None)
     }
 
     /// One of OpenLDAP's clients, bound as the root DN over `ldap://`.
     pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(process::program(program, &[], "ldap-utils"));
-        command
-            .env("LDAPNOINIT", "1")
-            .args(["-x", "-H", &self.ldapi_url(), "-D", &self.root_dn()]);
+        command.env("LDAPNOINIT", "1").args(["-x", "-H", &self.ldapi_url(), "-D", &self.root_dn()]);
         command.args(["-w", Self::ROOT_PASSWORD]);
         command
     }
@@ -417,18 +390,12 @@ impl Slapd {
     }
 
     fn signal(&self, signal: Signal) {
-        self.server
-            .as_ref()
-            .expect("slapd is running")
-            .signal(signal);
+        self.server.as_ref().expect("slapd is running").signal(signal);
     }
 
     fn first_start(&mut self) {
         for _ in 0..5 {
-            self.ports = Ports {
-                ldap: free_port(),
-                ldaps: free_port(),
-            };
+            self.ports = Ports { ldap: free_port(), ldaps: free_port() };
             if self.serve() {
                 return;
             }
@@ -447,27 +414,15 @@ impl Slapd {
             self.ports.ldaps,
             self.ldapi_url()
         );
-        let without_ipv6 = urls
-            .split(' ')
-            .filter(|url| !url.contains('['))
-            .collect::<Vec<_>>()
-            .join(" ");
+        let without_ipv6 = urls.split(' ').filter(|url| !url.contains('[')).collect::<Vec<_>>().join(" ");
         let urls = if has_ipv6() { urls } else { without_ipv6 };
         let mut command = Command::new(slap(self.folder.path(), "slapd"));
-        command
-            .args(["-d", "0", "-h", &urls, "-f"])
-            .arg(self.folder.path().join("slapd.conf"));
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("share the log file"))
-            .stderr(log);
+        command.args(["-d", "0", "-h", &urls, "-f"]).arg(self.folder.path().join("slapd.conf"));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("share the log file")).stderr(log);
         let mut server = Server::spawn(&mut command, self.folder.path()).expect("run slapd");
         let ports = [self.ports.ldap, self.ports.ldaps];
         let ready = wait_until(Duration::from_secs(30), || {
-            server.status().is_some()
-                || ports
-                    .iter()
-                    .all(|&port| wait_for_port(port, Duration::ZERO))
+            server.status().is_some() || ports.iter().all(|&port| wait_for_port(port, Duration::ZERO))
         });
         // An instant later it may still find that a port was taken by somebody else.
         let ready = ready && server.status().is_none() && self.socket().exists();
@@ -482,13 +437,9 @@ fn has_ipv6() -> bool {
 
 /// The server's program. Where AppArmor ties `/usr/sbin/slapd` to its own folders, a copy is free of it.
 fn slap(folder: &Path, name: &str) -> PathBuf {
-    let original = process::program(
-        "slapd",
-        &["/usr/sbin", "/usr/lib/openldap", "/usr/libexec"],
-        "slapd",
-    );
-    let tied = Path::new("/sys/kernel/security/apparmor").exists()
-        && Path::new("/etc/apparmor.d/usr.sbin.slapd").exists();
+    let original = process::program("slapd", &["/usr/sbin", "/usr/lib/openldap", "/usr/libexec"], "slapd");
+    let tied =
+        Path::new("/sys/kernel/security/apparmor").exists() && Path::new("/etc/apparmor.d/usr.sbin.slapd").exists();
     if !tied {
         return process::program(name, &["/usr/sbin"], "slapd");
     }

@@ -11,11 +11,7 @@ const STATES: &str = include_str!("../../data/states.schema");
 pub(super) fn write(builder: &SlapdBuilder, folder: &Path, ca: &Ca, certificate: &Issued) {
     std::fs::create_dir(folder.join("db")).expect("make the database folder");
     std::fs::write(folder.join("states.schema"), STATES).expect("write a schema");
-    let nis = if builder.rfc2307bis {
-        rfc2307bis(folder)
-    } else {
-        "/etc/ldap/schema/nis.schema".to_owned()
-    };
+    let nis = if builder.rfc2307bis { rfc2307bis(folder) } else { "/etc/ldap/schema/nis.schema".to_owned() };
     let conf = [
         schemas(folder, &nis),
         modules(builder),
@@ -28,23 +24,14 @@ pub(super) fn write(builder: &SlapdBuilder, folder: &Path, ca: &Ca, certificate:
 
 /// Percent-encodes a path for ldapi.
 pub(super) fn percent(path: &Path) -> String {
-    path.to_str()
-        .expect("temporary folders have plain names")
-        .replace('%', "%25")
-        .replace('/', "%2F")
+    path.to_str().expect("temporary folders have plain names").replace('%', "%25").replace('/', "%2F")
 }
 
 /// The packaged nis.schema with `posixGroup` as the later draft has it; that schema is not packaged.
 fn rfc2307bis(folder: &Path) -> String {
     let nis = std::fs::read_to_string("/etc/ldap/schema/nis.schema").expect("read nis.schema");
-    let (before, group) = nis
-        .split_once("NAME 'posixGroup'")
-        .expect("nis.schema defines posixGroup");
-    let group = group.replacen("STRUCTURAL", "AUXILIARY", 1).replacen(
-        "MUST ( cn $ gidNumber )",
-        "MUST gidNumber",
-        1,
-    );
+    let (before, group) = nis.split_once("NAME 'posixGroup'").expect("nis.schema defines posixGroup");
+    let group = group.replacen("STRUCTURAL", "AUXILIARY", 1).replacen("MUST ( cn $ gidNumber )", "MUST gidNumber", 1);
     let path = folder.join("rfc2307bis.schema");
     std::fs::write(&path, format!("{before}NAME 'posixGroup'{group}")).expect("write a schema");
     path.display().to_string()
@@ -55,11 +42,7 @@ fn schemas(folder: &Path, nis: &str) -> String {
     for name in ["core", "cosine", "inetorgperson"] {
         let _ = writeln!(text, "include /etc/ldap/schema/{name}.schema");
     }
-    let _ = writeln!(
-        text,
-        "include {nis}\ninclude {}",
-        folder.join("states.schema").display()
-    );
+    let _ = writeln!(text, "include {nis}\ninclude {}", folder.join("states.schema").display());
     text
 }
 
