@@ -132,7 +132,7 @@ impl Run<'_> {
     async fn write_users(&mut self) -> Result<(), StoreError> {
         let sql = "UPDATE users SET username = $2, username_key = $3, first_name = $4, last_name = $5, email = $6, \
                    email_key = $7, display_name = $8, path = $9, profile = $10, flags = $11, password_hash = $12, \
-                   deactivated_by = $13 WHERE id = $1";
+                   deactivated_by = $13, live_groups = $14 WHERE id = $1";
         for id in std::mem::take(&mut self.dirty) {
             if let Some(user) = self.users.get(&id) {
                 self.tx.execute(sql, changes::user_args(user)).await?;

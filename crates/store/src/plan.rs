@@ -1,5 +1,7 @@
 //! The vocabulary of change: what a plan may ask of the store.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use crate::{Flags, Link, NewAudit, NewSession, NewUser, Owner, PasswordHash, TokenHash};
@@ -69,6 +71,7 @@ pub enum Field {
     },
     DisplayName(String),
     Path(String),
+    LiveGroups(BTreeSet<String>),
     /// One field of the profile; `None` removes it.
     Profile {
         name: String,

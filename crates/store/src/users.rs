@@ -8,7 +8,7 @@ use uuid::Uuid;
 macro_rules! user_columns {
     () => {
         "u.id, u.version, u.username, u.username_key, u.first_name, u.last_name, u.email, u.email_key, \
-         u.display_name, u.path, u.profile, u.flags, u.password_hash, u.deactivated_by, u.created_at, u.updated_at, \
+         u.display_name, u.path, u.profile, u.flags, u.live_groups, u.password_hash, u.deactivated_by, u.created_at, u.updated_at, \
          u.last_sign_in"
     };
 }
@@ -30,6 +30,7 @@ impl Row {
             path: self.get("path")?,
             profile: self.json("profile")?,
             flags: self.json::<Flags>("flags")?,
+            live_groups: self.json("live_groups")?,
             password_hash: self.get::<Option<String>>("password_hash")?.map(PasswordHash::new),
             deactivated_by: self.get("deactivated_by")?,
             created_at: self.get("created_at")?,
@@ -53,6 +54,19 @@ impl Store {
         }
         let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = $1");
         self.db.row(sql, args![username_key]).await?.map(|row| row.user()).transpose()
+    }
+
+    /// The user linked to an entry.
+    pub async fn user_by_link(&self, source: &str, unique_id: &str) -> Result<Option<User>, StoreError> {
+        if !guard::findable(unique_id) {
+            return Ok(None);
+        }
+        let sql = concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM users u JOIN links l ON l.user_id = u.id WHERE l.source = $1 AND l.kind = 'user' AND l.unique_id = $2"
+        );
+        self.db.row(sql, args![source, unique_id]).await?.map(|row| row.user()).transpose()
     }
 
     /// The users with this folded mail address: addresses are not unique. Nobody has an empty one.

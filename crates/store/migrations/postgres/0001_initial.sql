@@ -12,6 +12,7 @@ CREATE TABLE users (
     display_name    TEXT NOT NULL,
     path            TEXT NOT NULL,
     profile         JSONB NOT NULL,
+    live_groups     JSONB NOT NULL,
     flags           JSONB NOT NULL,
     password_hash   TEXT,
     deactivated_by  TEXT,

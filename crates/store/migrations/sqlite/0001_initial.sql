@@ -13,6 +13,7 @@ CREATE TABLE users (
     path            TEXT    NOT NULL,
     profile         TEXT    NOT NULL,
     flags           TEXT    NOT NULL,
+    live_groups     TEXT    NOT NULL,
     password_hash   TEXT,
     deactivated_by  TEXT,
     created_at      TEXT    NOT NULL,

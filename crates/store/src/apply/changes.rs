@@ -115,6 +115,7 @@ impl Run<'_> {
             path: new.path.clone(),
             profile: new.profile.clone(),
             flags: new.flags.clone(),
+            live_groups: new.live_groups.clone(),
             password_hash: new.password_hash.clone(),
             deactivated_by: None,
             created_at: self.now,
@@ -122,8 +123,8 @@ impl Run<'_> {
             last_sign_in: None,
         };
         let sql = "INSERT INTO users (id, username, username_key, first_name, last_name, email, email_key, \
-                   display_name, path, profile, flags, password_hash, deactivated_by, version, created_at, updated_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $14)";
+                   display_name, path, profile, flags, password_hash, deactivated_by, live_groups, version, created_at, \
+                   updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $15)";
         let mut args = user_args(&user);
         args.push(self.now.into());
         self.tx.execute(sql, args).await?;
@@ -213,7 +214,7 @@ impl Run<'_> {
     }
 }
 
-/// `$1` to `$13` of the statements that write a user.
+/// `$1` to `$14` of the statements that write a user.
 pub(super) fn user_args(user: &User) -> Vec<Arg> {
     args![
         user.id,
@@ -229,6 +230,7 @@ pub(super) fn user_args(user: &User) -> Vec<Arg> {
         user.flags.iter().map(|(name, on)| (name.clone(), *on)).collect::<serde_json::Value>(),
         user.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
         &user.deactivated_by,
+        user.live_groups.iter().cloned().collect::<serde_json::Value>(),
     ]
 }
 
@@ -266,6 +268,7 @@ fn set(user: &mut User, field: &Field) {
         }
         Field::DisplayName(value) => user.display_name.clone_from(value),
         Field::Path(value) => user.path.clone_from(value),
+        Field::LiveGroups(names) => user.live_groups.clone_from(names),
         Field::Profile { name, value: Some(value) } => {
             user.profile.insert(name.clone(), value.clone());
         }

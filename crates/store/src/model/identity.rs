@@ -89,6 +89,9 @@ pub struct User {
     pub profile: Profile,
     /// `is_active`, `is_staff`, `is_superuser` and the app's own.
     pub flags: Flags,
+    /// Folded names of local groups whose permissions count for this user without a membership being written, as their
+    /// directory's groups were when last read.
+    pub live_groups: BTreeSet<String>,
     /// A local password, if one was set.
     pub password_hash: Option<PasswordHash>,
     /// The source whose sync deactivated this user. `None` for active users and for those deactivated by hand.
@@ -138,6 +141,7 @@ pub struct NewUser {
     pub path: String,
     pub profile: Profile,
     pub flags: Flags,
+    pub live_groups: BTreeSet<String>,
     pub password_hash: Option<PasswordHash>,
 }
 
@@ -156,6 +160,7 @@ impl Default for NewUser {
             path: String::new(),
             profile: Profile::new(),
             flags: flags.map(|(name, value)| (name.to_owned(), value)).into(),
+            live_groups: BTreeSet::new(),
             password_hash: None,
         }
     }
