@@ -23,6 +23,8 @@ pub struct SnapshotRequest {
     pub email_key: Option<String>,
     /// Folded names of the local groups that a decision may concern.
     pub group_keys: Vec<String>,
+    /// Unique IDs of directory groups of the source, whose local groups a decision may concern whatever they are called.
+    pub group_entries: Vec<String>,
 }
 
 /// The stored state that one entry may concern. Everybody in it carries a version: put it into
@@ -35,7 +37,7 @@ pub struct Snapshot {
     pub by_username: Option<UserState>,
     /// Everybody who has the mail address.
     pub by_email: Vec<UserState>,
-    /// Those of the named groups that exist.
+    /// Those of the groups asked for that exist, each once, by name.
     pub groups: Vec<GroupState>,
 }
 
@@ -79,7 +81,13 @@ impl Store {
         // Users come first: whatever changes after that moves their version, and the plan is refused.
         let users = self.concerned(request).await?;
         let states = self.states(users).await?;
-        let groups = self.groups_by_key(&request.group_keys).await?;
+        let mut groups = self.groups_by_key(&request.group_keys).await?;
+        for linked in self.groups_by_entry(&request.source, &request.group_entries).await? {
+            if !groups.iter().any(|state| state.group.id == linked.group.id) {
+                groups.push(linked);
+            }
+        }
+        groups.sort_by(|a, b| a.group.name_key.cmp(&b.group.name_key));
 
         let mut snapshot = Snapshot { groups, ..Snapshot::default() };
         for state in states {
@@ -171,6 +179,28 @@ impl Store {
             );
             for row in self.db.rows(AssertSqlSafe(sql), part.to_vec()).await? {
                 groups.push(row.group()?);
+            }
+        }
+        self.group_states(groups).await
+    }
+
+    /// Those that are tied to the given entries of a source, with their links.
+    async fn groups_by_entry(&self, source: &str, unique_ids: &[String]) -> Result<Vec<GroupState>, StoreError> {
+        let ids: Vec<Arg> = unique_ids.iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
+        let mut groups: Vec<Group> = Vec::new();
+        for part in ids.chunks(LIST) {
+            let sql = format!(
+                "SELECT id, name, name_key, owner, created_at FROM groups WHERE id IN \
+                 (SELECT l.group_id FROM links l WHERE l.source = $1 AND l.kind = 'group' AND l.unique_id IN ({}))",
+                placeholders(2, part.len())
+            );
+            let mut args = args![source];
+            args.extend_from_slice(part);
+            for row in self.db.rows(AssertSqlSafe(sql), args).await? {
+                let group = row.group()?;
+                if !groups.contains(&group) {
+                    groups.push(group);
+                }
             }
         }
         self.group_states(groups).await
