@@ -13,6 +13,7 @@ pub mod config;
 pub mod name;
 pub mod outcome;
 pub mod password;
+pub mod reconcile;
 pub mod rules;
 
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};

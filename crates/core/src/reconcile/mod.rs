@@ -1,0 +1,189 @@
+//! From a decision and what is stored to a plan: only what has to change, and nothing that people set by hand.
+//!
+//! Pure, like the rules: identifiers and the time come in as arguments, and nothing is read or written here.
+
+mod fields;
+mod fingerprint;
+mod flags;
+mod groups;
+mod target;
+
+pub use fingerprint::fingerprint;
+pub use flags::deactivate;
+
+use crate::Reason;
+use crate::rules::{Decision, LinkExisting, Provisioning, Refused, Step, fold};
+use bindery_directory::Person;
+use bindery_store::{Change, EntityKind, Expected, Link, NewUser, Owner, Plan, Snapshot, SnapshotRequest, UserState};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+use target::Target;
+use uuid::Uuid;
+
+/// On whose behalf, and under which rules of provisioning.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Slug of the source.
+    pub source: &'a str,
+    /// `[sources.NAME.provisioning]`.
+    pub provisioning: &'a Provisioning,
+    /// `groups.parent`.
+    pub parent: Option<&'a str>,
+    /// Whether this lets somebody in: then a user who stays inactive is refused. A sync keeps their data true all the same.
+    pub admit: bool,
+}
+
+/// A plan and whom it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reconciled {
+    /// The user, new or stored.
+    pub user: Uuid,
+    /// How they came by their link.
+    pub standing: Standing,
+    /// Only what has to change; empty when everything is as it should be.
+    pub plan: Plan,
+    /// Their link as it is after the plan, seen now.
+    pub link: Link,
+}
+
+/// How a user comes by their link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They are made by this plan.
+    Created,
+    /// A local account without a link is tied to the entry by this plan.
+    Adopted,
+    /// They were linked before.
+    Linked,
+}
+
+impl Reconciled {
+    /// The plan, with the time of this read written down even if nothing else changed: what a sign-in and a refresh apply.
+    pub fn seen(mut self) -> Plan {
+        let written = |change: &Change| match change {
+            Change::Link(link) | Change::UpdateLink(link) => link.kind == EntityKind::User,
+            _ => false,
+        };
+        if !self.plan.changes.iter().any(written) {
+            self.plan.changes.push(Change::UpdateLink(self.link));
+        }
+        self.plan
+    }
+}
+
+/// The key under which a username is stored: wider than case, so that nobody gets a look-alike of a name that is taken.
+pub fn username_key(name: &str) -> String {
+    crate::name::fold(name)
+}
+
+/// The key under which a mail address is stored.
+pub fn email_key(address: &str) -> String {
+    crate::name::fold(address)
+}
+
+/// The key under which a local group is stored: the comparison of the rules, since a membership grants.
+pub fn group_key(name: &str) -> String {
+    fold(name)
+}
+
+/// What has to be read from the store before [`reconcile`].
+pub fn request(terms: Terms<'_>, person: &Person, decision: &Decision) -> SnapshotRequest {
+    let by_email = terms.provisioning.link_existing == LinkExisting::Email;
+    let mirrored = decision.groups.iter().filter_map(|grant| grant.mirrored_from.as_ref());
+    SnapshotRequest {
+        source: terms.source.to_owned(),
+        unique_id: person.unique_id.clone(),
+        username_key: username_key(&decision.username),
+        email_key: fields::email(decision).filter(|_| by_email).map(|address| email_key(&address)),
+        group_keys: decision
+            .groups
+            .iter()
+            .map(|grant| group_key(&grant.name))
+            .chain(terms.parent.map(group_key))
+            .collect(),
+        group_entries: mirrored.filter_map(|(unique_id, _)| unique_id.clone()).collect(),
+    }
+}
+
+/// The difference between what is stored and what the rules say.
+///
+/// # Errors
+///
+/// `account_conflict` where the name belongs to somebody else, `new_users_not_allowed` where nobody is linked and nobody may
+/// be made, `account_disabled` where somebody who is to be let in was shut out by hand.
+pub fn reconcile(
+    terms: Terms<'_>,
+    person: &Person,
+    decision: &Decision,
+    snapshot: &Snapshot,
+    now: DateTime<Utc>,
+    ids: &mut dyn FnMut() -> Uuid,
+) -> Result<Reconciled, Refused> {
+    let refused = |(reason, detail): (Reason, String)| Refused {
+        decision: Some(Box::new(decision.clone())),
+        ..Refused::new(reason, Step::Reconcile, detail)
+    };
+    let target = target::find(terms, decision, snapshot).map_err(refused)?;
+    let (state, standing) = match target {
+        Target::New => (None, Standing::Created),
+        Target::Adopted(state) => (Some(state), Standing::Adopted),
+        Target::Linked(state) => (Some(state), Standing::Linked),
+    };
+    let user = state.map_or_else(&mut *ids, |state| state.user.id);
+    let given = state.and_then(|state| state.link(terms.source)).map(|link| &link.given_fields);
+    let mapped = fields::map(terms, decision, state, given.unwrap_or(&BTreeSet::new()));
+    let activity = flags::rule(terms, decision, state).map_err(refused)?;
+
+    let mut changes = Vec::new();
+    match state {
+        None => changes.push(Change::CreateUser(new_user(user, &mapped, &activity))),
+        Some(_) if mapped.changed.is_empty() => {}
+        Some(_) => changes.push(Change::UpdateUser { user, fields: mapped.changed }),
+    }
+    let link = Link {
+        kind: EntityKind::User,
+        source: terms.source.to_owned(),
+        unique_id: person.unique_id.clone(),
+        entity_id: user,
+        dn: person.dn.to_string(),
+        dn_key: person.dn.key(),
+        last_seen: now,
+        fingerprint: Some(fingerprint(person, decision)),
+        given_fields: mapped.given,
+    };
+    changes.extend(link_change(&link, state));
+    changes.extend(activity.changes(user, state.is_none()));
+    groups::plan(terms, decision, snapshot, groups::Subject { user, state, now }, ids, &mut changes);
+
+    let expected = state.map(|state| Expected { user, version: state.user.version });
+    let expected = if changes.is_empty() { Vec::new() } else { expected.into_iter().collect() };
+    Ok(Reconciled { user, standing, plan: Plan { changes, expected }, link })
+}
+
+fn new_user(id: Uuid, mapped: &fields::Mapped, activity: &flags::Activity) -> NewUser {
+    let mut user = NewUser { id, ..NewUser::default() };
+    for field in mapped.changed.iter().cloned() {
+        fields::put(&mut user, field);
+    }
+    user.flags.extend(activity.flags.clone());
+    user
+}
+
+/// Writes the link where there is none, or where what it says of the entry is no longer so.
+fn link_change(link: &Link, state: Option<&UserState>) -> Option<Change> {
+    match state.and_then(|state| state.link(&link.source)) {
+        None => Some(Change::Link(link.clone())),
+        Some(stored) => {
+            let same = Link { last_seen: stored.last_seen, ..link.clone() } == *stored;
+            (!same).then(|| Change::UpdateLink(link.clone()))
+        }
+    }
+}
+
+/// The source as an owner of memberships and groups.
+fn owner(terms: Terms<'_>) -> Owner {
+    Owner::Source(terms.source.to_owned())
+}
+
+#[cfg(test)]
+mod tests;
