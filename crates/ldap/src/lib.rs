@@ -12,23 +12,34 @@ pub mod ldif;
 pub mod value;
 
 mod ber;
+mod bind;
 mod connection;
 mod convert;
+mod driver;
 mod error;
+mod fault;
+mod operations;
+mod outbox;
+mod paged;
+mod protection;
+mod response;
 mod result;
 mod search;
 mod tls;
+mod transport;
+mod update;
 mod url;
 
-pub use connection::{ConnectOptions, Connection, SaslMechanism};
+pub use bind::SaslMechanism;
+pub use connection::{ConnectOptions, Connection, Connector};
 pub use control::Control;
 pub use dn::{Dn, DnError};
 pub use entry::{Attribute, Entry};
 pub use error::Error;
 pub use filter::{Filter, FilterError};
+pub use paged::{Page, PagedSearch};
 pub use result::{LdapResult, ResultCode};
-pub use search::{
-    Page, PagedSearch, Scope, SearchItem, SearchOutcome, SearchRequest, SearchStream,
-};
+pub use search::{Deadline, Scope, SearchItem, SearchOutcome, SearchRequest, SearchStream};
 pub use tls::{ClientIdentity, Roots, TlsSettings};
+pub use update::{ExtendedResponse, PasswordModified};
 pub use url::{LdapUrl, Scheme, UrlError};

@@ -1,0 +1,119 @@
+//! Binds: simple, anonymous, EXTERNAL, and any other SASL mechanism through a seam.
+
+use crate::connection::Connection;
+use crate::response::{Kind, Outcome};
+use crate::{Control, Error, LdapResult, ResultCode, ber, convert};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+/// More steps than any mechanism takes.
+const MAX_SASL_STEPS: usize = 32;
+const BIND: u8 = 0x60;
+const SIMPLE: u8 = 0x80;
+const SASL: u8 = 0xa3;
+
+/// A SASL mechanism, step by step (RFC 4422; the seam for GSSAPI).
+pub trait SaslMechanism: Send {
+    /// As it is registered: `GSSAPI`.
+    fn name(&self) -> &str;
+
+    /// The next token for the server, from its last challenge (none at first). `None` sends none.
+    fn step(&mut self, challenge: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Whether somebody who listens learns the password: such a mechanism is refused where a simple bind is.
+    /// Mechanisms that do better say so.
+    fn reveals_password(&self) -> bool {
+        true
+    }
+}
+
+struct External;
+
+impl SaslMechanism for External {
+    fn name(&self) -> &'static str {
+        "EXTERNAL"
+    }
+    fn step(&mut self, _challenge: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        Ok(Some(vec![]))
+    }
+    fn reveals_password(&self) -> bool {
+        false
+    }
+}
+
+impl Connection {
+    /// Simple bind with the ppolicy control asked for. Any result the server gives is returned, success or not.
+    ///
+    /// Refuses before anything is sent: an empty password or one with NUL ([`Error::EmptyPassword`]), and a
+    /// connection without TLS to an address that is not loopback ([`Error::Plaintext`]).
+    pub async fn bind_simple(
+        &self,
+        name: &str,
+        password: &SecretString,
+    ) -> Result<(LdapResult, Vec<Control>), Error> {
+        let password = password.expose_secret();
+        if password.is_empty() || password.contains('\0') {
+            return Err(Error::EmptyPassword);
+        }
+        self.check_may_send_password()?;
+        let (outcome, controls) = self.bind(name, &ber::tlv(SIMPLE, &[password.as_bytes()])).await?;
+        Ok((outcome.result, controls))
+    }
+
+    /// Binds as nobody (RFC 4513, 5.1.1).
+    pub async fn bind_anonymous(&self) -> Result<LdapResult, Error> {
+        let (outcome, _) = self.bind("", &ber::tlv(SIMPLE, &[])).await?;
+        Ok(outcome.result)
+    }
+
+    /// SASL EXTERNAL (RFC 4422, appendix A): who the TLS client certificate or the Unix socket says.
+    pub async fn bind_external(&self) -> Result<LdapResult, Error> {
+        self.bind_sasl(&mut External).await
+    }
+
+    /// A SASL bind, as many steps as it takes. Each step has the operation's deadline.
+    pub async fn bind_sasl(&self, mechanism: &mut dyn SaslMechanism) -> Result<LdapResult, Error> {
+        if mechanism.reveals_password() {
+            self.check_may_send_password()?;
+        }
+        let mut challenge: Option<Vec<u8>> = None;
+        for _ in 0..MAX_SASL_STEPS {
+            let token = mechanism.step(challenge.as_deref())?.map(Zeroizing::new);
+            let token = token.map(|token| ber::tlv(ber::OCTET_STRING, &[&token]));
+            let name = ber::tlv(ber::OCTET_STRING, &[mechanism.name().as_bytes()]);
+            let credentials = ber::tlv(SASL, &[&name, token.as_deref().map_or(&[], Vec::as_slice)]);
+            let (outcome, _) = self.bind("", &credentials).await?;
+            match outcome.result.code {
+                ResultCode::SASL_BIND_IN_PROGRESS => challenge = Some(outcome.sasl_credentials.unwrap_or_default()),
+                ResultCode::SUCCESS => {
+                    // The server's last word may prove who it is (RFC 4422, 3.6).
+                    if let Some(last) = outcome.sasl_credentials.filter(|last| !last.is_empty()) {
+                        mechanism.step(Some(&last))?;
+                    }
+                    return Ok(outcome.result);
+                }
+                _ => return Ok(outcome.result),
+            }
+        }
+        Err(Error::Sasl {
+            mechanism: mechanism.name().to_owned(),
+            reason: format!("it did not end within {MAX_SASL_STEPS} steps"),
+        })
+    }
+
+    async fn bind(&self, name: &str, authentication: &[u8]) -> Result<(Outcome, Vec<Control>), Error> {
+        let version = ber::integer(3);
+        let name = ber::tlv(ber::OCTET_STRING, &[name.as_bytes()]);
+        let request = ber::tlv(BIND, &[&version, &name, authentication]);
+        let controls = convert::controls(&[Control::password_policy()])?;
+        self.call("bind", Kind::Bind, join(&request, &controls)).await
+    }
+}
+
+/// A request and its controls, in one buffer of the right size.
+pub(crate) fn join(request: &[u8], controls: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut body = Vec::with_capacity(request.len() + controls.len());
+    body.extend_from_slice(request);
+    body.extend_from_slice(controls);
+    Zeroizing::new(body)
+}
