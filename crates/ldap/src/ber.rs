@@ -40,11 +40,7 @@ pub(crate) fn header(input: &[u8]) -> Result<Option<Header>, &'static str> {
     let Some(&first) = input.get(1) else {
         return Ok(None);
     };
-    let short = |len| Header {
-        identifier,
-        header_len: 2,
-        len,
-    };
+    let short = |len| Header { identifier, header_len: 2, len };
     match first {
         0..=0x7f => Ok(Some(short(u64::from(first)))),
         0x80 => Err("an indefinite length (RFC 4511, 5.1)"),
@@ -53,14 +49,8 @@ pub(crate) fn header(input: &[u8]) -> Result<Option<Header>, &'static str> {
             let Some(octets) = input.get(2..2 + count) else {
                 return Ok(None);
             };
-            let len = octets
-                .iter()
-                .fold(0u64, |len, octet| (len << 8) | u64::from(*octet));
-            Ok(Some(Header {
-                identifier,
-                header_len: 2 + count,
-                len,
-            }))
+            let len = octets.iter().fold(0u64, |len, octet| (len << 8) | u64::from(*octet));
+            Ok(Some(Header { identifier, header_len: 2 + count, len }))
         }
         _ => Err("a length of more than eight octets"),
     }
@@ -82,9 +72,7 @@ pub(crate) fn check(input: &[u8]) -> Result<usize, &'static str> {
             depth -= 1;
             end = ends.get(depth).copied().unwrap_or(0);
         }
-        let rest = input
-            .get(at..end)
-            .ok_or("a value that overruns its parent")?;
+        let rest = input.get(at..end).ok_or("a value that overruns its parent")?;
         let header = header(rest)?.ok_or("a value that ends inside its header")?;
         let len = usize::try_from(header.len).map_err(|_| "a value that overruns its parent")?;
         let start = at + header.header_len;
@@ -111,9 +99,7 @@ pub(crate) fn check(input: &[u8]) -> Result<usize, &'static str> {
 
 /// Decodes a value that came inside an octet string (a control's or an extended operation's), checked first.
 pub(crate) fn decode<T: rasn::Decode>(value: &[u8], what: &'static str) -> Result<T, crate::Error> {
-    let malformed = |reason: String| crate::Error::Malformed {
-        reason: format!("{what}: {reason}"),
-    };
+    let malformed = |reason: String| crate::Error::Malformed { reason: format!("{what}: {reason}") };
     check(value).map_err(|reason| malformed(reason.to_owned()))?;
     rasn::ber::decode(value).map_err(|error| malformed(error.to_string()))
 }
@@ -176,8 +162,7 @@ mod tests {
     fn lengths_are_written_as_rasn_writes_them() {
         for len in [0usize, 1, 127, 128, 255, 256, 65_535, 65_536] {
             let value = vec![7u8; len];
-            let expected =
-                rasn::ber::encode(&rasn::types::OctetString::from(value.clone())).unwrap();
+            let expected = rasn::ber::encode(&rasn::types::OctetString::from(value.clone())).unwrap();
             assert_eq!(*tlv(OCTET_STRING, &[&value]), expected);
         }
     }
@@ -207,10 +192,7 @@ mod tests {
         assert!(header(&[0x30, 0x80]).is_err(), "indefinite length");
         assert!(header(&[0x3f, 0x81, 0x01]).is_err(), "high tag number");
         assert!(header(&[0x30, 0x89]).is_err(), "nine octets of length");
-        assert!(
-            check(&[0x24, 0x02, 0x04, 0x00]).is_err(),
-            "constructed string"
-        );
+        assert!(check(&[0x24, 0x02, 0x04, 0x00]).is_err(), "constructed string");
         assert!(check(&[0x30, 0x02, 0x04, 0x01]).is_err(), "overrun");
         assert!(check(&[0x30, 0x01, 0x04]).is_err(), "half a header");
     }

@@ -46,11 +46,7 @@ impl Connection {
     ///
     /// Refuses before anything is sent: an empty password or one with NUL ([`Error::EmptyPassword`]), and a
     /// connection without TLS to an address that is not loopback ([`Error::Plaintext`]).
-    pub async fn bind_simple(
-        &self,
-        name: &str,
-        password: &SecretString,
-    ) -> Result<(LdapResult, Vec<Control>), Error> {
+    pub async fn bind_simple(&self, name: &str, password: &SecretString) -> Result<(LdapResult, Vec<Control>), Error> {
         let password = password.expose_secret();
         if password.is_empty() || password.contains('\0') {
             return Err(Error::EmptyPassword);

@@ -37,9 +37,7 @@ pub struct MessageCodec {
 
 impl Default for MessageCodec {
     fn default() -> Self {
-        Self {
-            max_message: DEFAULT_MAX_MESSAGE,
-        }
+        Self { max_message: DEFAULT_MAX_MESSAGE }
     }
 }
 
@@ -82,10 +80,7 @@ pub(crate) fn frame_len(buffer: &[u8], max_message: usize) -> Result<Option<usiz
     let total = usize::try_from(size)
         .ok()
         .filter(|total| *total <= max_message)
-        .ok_or(CodecError::TooLarge {
-            size,
-            limit: max_message,
-        })?;
+        .ok_or(CodecError::TooLarge { size, limit: max_message })?;
     Ok((buffer.len() >= total).then_some(total))
 }
 
@@ -106,9 +101,7 @@ impl Decoder for MessageCodec {
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<LdapMessage>, CodecError> {
         match self.decode(src)? {
-            None if !src.is_empty() => {
-                Err(CodecError::malformed("the stream ended inside a message"))
-            }
+            None if !src.is_empty() => Err(CodecError::malformed("the stream ended inside a message")),
             other => Ok(other),
         }
     }
@@ -118,8 +111,7 @@ impl Encoder<LdapMessage> for MessageCodec {
     type Error = CodecError;
 
     fn encode(&mut self, message: LdapMessage, dst: &mut BytesMut) -> Result<(), CodecError> {
-        let encoded =
-            rasn::ber::encode(&message).map_err(|e| CodecError::Malformed(e.to_string()))?;
+        let encoded = rasn::ber::encode(&message).map_err(|e| CodecError::Malformed(e.to_string()))?;
         dst.extend_from_slice(&encoded);
         Ok(())
     }

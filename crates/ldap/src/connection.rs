@@ -151,12 +151,8 @@ impl Connection {
             // Those who wait behind a slow reader get half of their own time.
             stall: options.operation_timeout / 2,
         };
-        let channels = Channels {
-            commands: command_queue,
-            cancels: cancel_queue,
-            close: close.clone(),
-            fault: fault_sender,
-        };
+        let channels =
+            Channels { commands: command_queue, cancels: cancel_queue, close: close.clone(), fault: fault_sender };
         tokio::spawn(driver::run(transport.stream, limits, channels));
         let shared = Shared {
             server: options.url.to_string(),
@@ -290,10 +286,7 @@ impl Connection {
     }
 
     fn ticket(&self) -> Ticket {
-        Ticket {
-            key: self.shared.next_key.fetch_add(1, Ordering::Relaxed),
-            cancels: Some(self.shared.cancels.clone()),
-        }
+        Ticket { key: self.shared.next_key.fetch_add(1, Ordering::Relaxed), cancels: Some(self.shared.cancels.clone()) }
     }
 }
 
@@ -327,7 +320,10 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// The next thing; `None` when the driver is gone.
-    pub(crate) async fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Item>, tokio::time::error::Elapsed> {
+    pub(crate) async fn next(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Item>, tokio::time::error::Elapsed> {
         if let Ok(item) = self.queue.try_recv() {
             return Ok(Some(item));
         }

@@ -41,11 +41,7 @@ pub trait ControlValue: Sized {
 
     /// As a control that servers may ignore.
     fn to_control(&self) -> Result<Control, Error> {
-        Ok(Control {
-            oid: Self::OID.to_owned(),
-            critical: false,
-            value: Some(self.encode()?),
-        })
+        Ok(Control { oid: Self::OID.to_owned(), critical: false, value: Some(self.encode()?) })
     }
 }
 
@@ -103,20 +99,13 @@ flags! {
 impl Control {
     /// One without a value, that servers may ignore.
     pub fn flag(oid: impl Into<String>) -> Self {
-        Self {
-            oid: oid.into(),
-            critical: false,
-            value: None,
-        }
+        Self { oid: oid.into(), critical: false, value: None }
     }
 
     /// The same, not to be ignored.
     #[must_use]
     pub fn critical(self) -> Self {
-        Self {
-            critical: true,
-            ..self
-        }
+        Self { critical: true, ..self }
     }
 
     /// RFC 4528: the operation takes place only where the filter matches. Always critical.
@@ -139,11 +128,7 @@ impl Control {
 }
 
 fn encode<T: rasn::Encode>(value: &T) -> Result<Bytes, Error> {
-    rasn::ber::encode(value)
-        .map(Bytes::from)
-        .map_err(|error| Error::Request {
-            reason: error.to_string(),
-        })
+    rasn::ber::encode(value).map(Bytes::from).map_err(|error| Error::Request { reason: error.to_string() })
 }
 
 fn decode<T: rasn::Decode>(value: &[u8], what: &'static str) -> Result<T, Error> {

@@ -20,35 +20,19 @@ fn filter_at(filter: &Filter, depth: usize) -> Result<wire::Filter, Error> {
         return Err(request("the filter is nested too deep"));
     };
     let all = |filters: &[Filter]| -> Result<SetOf<wire::Filter>, Error> {
-        let filters: Vec<_> = filters
-            .iter()
-            .map(|f| filter_at(f, depth))
-            .collect::<Result<_, _>>()?;
+        let filters: Vec<_> = filters.iter().map(|f| filter_at(f, depth)).collect::<Result<_, _>>()?;
         Ok(SetOf::from_vec(filters))
     };
     Ok(match filter {
         Filter::And(filters) => wire::Filter::And(all(filters)?),
         Filter::Or(filters) => wire::Filter::Or(all(filters)?),
         Filter::Not(inner) => wire::Filter::Not(Box::new(filter_at(inner, depth)?)),
-        Filter::Equal { attribute, value } => {
-            wire::Filter::EqualityMatch(assertion(attribute, value))
-        }
-        Filter::GreaterOrEqual { attribute, value } => {
-            wire::Filter::GreaterOrEqual(assertion(attribute, value))
-        }
-        Filter::LessOrEqual { attribute, value } => {
-            wire::Filter::LessOrEqual(assertion(attribute, value))
-        }
-        Filter::Approx { attribute, value } => {
-            wire::Filter::ApproxMatch(assertion(attribute, value))
-        }
+        Filter::Equal { attribute, value } => wire::Filter::EqualityMatch(assertion(attribute, value)),
+        Filter::GreaterOrEqual { attribute, value } => wire::Filter::GreaterOrEqual(assertion(attribute, value)),
+        Filter::LessOrEqual { attribute, value } => wire::Filter::LessOrEqual(assertion(attribute, value)),
+        Filter::Approx { attribute, value } => wire::Filter::ApproxMatch(assertion(attribute, value)),
         Filter::Present(attribute) => wire::Filter::Present(attribute.as_str().into()),
-        Filter::Substrings {
-            attribute,
-            initial,
-            any,
-            last,
-        } => {
+        Filter::Substrings { attribute, initial, any, last } => {
             let initial = initial.iter().map(|v| SubstringChoice::Initial(octets(v)));
             let any = any.iter().map(|v| SubstringChoice::Any(octets(v)));
             let last = last.iter().map(|v| SubstringChoice::Final(octets(v)));
@@ -58,17 +42,14 @@ fn filter_at(filter: &Filter, depth: usize) -> Result<wire::Filter, Error> {
             }
             wire::Filter::Substrings(SubstringFilter::new(attribute.as_str().into(), parts))
         }
-        Filter::Extensible {
-            rule,
-            attribute,
-            value,
-            dn_attributes,
-        } => wire::Filter::ExtensibleMatch(MatchingRuleAssertion::new(
-            rule.as_deref().map(Into::into),
-            attribute.as_deref().map(Into::into),
-            octets(value),
-            *dn_attributes,
-        )),
+        Filter::Extensible { rule, attribute, value, dn_attributes } => {
+            wire::Filter::ExtensibleMatch(MatchingRuleAssertion::new(
+                rule.as_deref().map(Into::into),
+                attribute.as_deref().map(Into::into),
+                octets(value),
+                *dn_attributes,
+            ))
+        }
     })
 }
 
@@ -78,12 +59,7 @@ impl TryFrom<wire::Filter> for Filter {
 
     fn try_from(filter: wire::Filter) -> Result<Self, Error> {
         let all = |filters: SetOf<wire::Filter>| -> Result<Vec<Self>, Error> {
-            filters
-                .to_vec()
-                .into_iter()
-                .cloned()
-                .map(Self::try_from)
-                .collect()
+            filters.to_vec().into_iter().cloned().map(Self::try_from).collect()
         };
         let value = |a: AttributeValueAssertion| (a.attribute_desc.0, vec(a.assertion_value));
         Ok(match filter {
@@ -134,12 +110,7 @@ fn substrings(filter: SubstringFilter) -> Result<Filter, Error> {
     if count == 0 {
         return Err(malformed("a substring filter without substrings"));
     }
-    Ok(Filter::Substrings {
-        attribute: filter.r#type.0,
-        initial,
-        any,
-        last,
-    })
+    Ok(Filter::Substrings { attribute: filter.r#type.0, initial, any, last })
 }
 
 pub(crate) fn search(search: &SearchRequest) -> Result<wire::ProtocolOp, Error> {
@@ -156,11 +127,7 @@ pub(crate) fn search(search: &SearchRequest) -> Result<wire::ProtocolOp, Error> 
         search.time_limit_seconds.min(i32::MAX as u32),
         search.types_only,
         filter(&search.filter)?,
-        search
-            .attributes
-            .iter()
-            .map(|a| a.as_str().into())
-            .collect(),
+        search.attributes.iter().map(|a| a.as_str().into()).collect(),
     )))
 }
 
@@ -208,16 +175,10 @@ pub(crate) fn modify(dn: &str, changes: &[Modification]) -> ModifyRequest {
                 ModificationKind::Replace => ChangeOperation::Replace,
                 ModificationKind::Increment => ChangeOperation::Increment,
             },
-            modification: wire::PartialAttribute::new(
-                change.attribute.name.as_str().into(),
-                SetOf::from_vec(values),
-            ),
+            modification: wire::PartialAttribute::new(change.attribute.name.as_str().into(), SetOf::from_vec(values)),
         }
     };
-    ModifyRequest {
-        object: dn.into(),
-        changes: changes.iter().map(change).collect(),
-    }
+    ModifyRequest { object: dn.into(), changes: changes.iter().map(change).collect() }
 }
 
 /// The controls of a message, tag included; empty when there are none.
@@ -229,13 +190,8 @@ pub(crate) fn controls(controls: &[Control]) -> Result<Vec<u8>, Error> {
     if controls.is_empty() {
         return Ok(vec![]);
     }
-    let control = |c: &Control| {
-        wire::Control::new(
-            octets(c.oid.as_bytes()),
-            c.critical,
-            c.value.clone().map(OctetString::from),
-        )
-    };
+    let control =
+        |c: &Control| wire::Control::new(octets(c.oid.as_bytes()), c.critical, c.value.clone().map(OctetString::from));
     encode(&Controls(controls.iter().map(control).collect()))
 }
 
@@ -252,15 +208,11 @@ fn assertion(attribute: &str, value: &[u8]) -> AttributeValueAssertion {
 }
 
 fn request(reason: &str) -> Error {
-    Error::Request {
-        reason: reason.to_owned(),
-    }
+    Error::Request { reason: reason.to_owned() }
 }
 
 fn malformed(reason: &str) -> Error {
-    Error::Malformed {
-        reason: reason.to_owned(),
-    }
+    Error::Malformed { reason: reason.to_owned() }
 }
 
 fn vec(octets: OctetString) -> Vec<u8> {

@@ -9,12 +9,12 @@
 //! **Trust.** Answers for operations that nobody asked for, of the wrong kind, or malformed end the connection
 //! with a reason that every operation under way gets.
 
+use crate::ber;
 use crate::fault::Fault;
 use crate::operations::{MAX_ACTIVE, Operations, Standing};
 use crate::outbox::Outbox;
 use crate::response::{self, Kind, Op, Response};
 use crate::transport::Stream;
-use crate::ber;
 use bytes::{Buf, BytesMut};
 use std::sync::Arc;
 use std::time::Duration;

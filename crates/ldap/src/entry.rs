@@ -32,10 +32,6 @@ impl Entry {
     pub fn raw_dn(&self) -> &[u8] {
         &self.raw_dn
     }
-    /// The DN's octets, as the server sent them.
-    pub fn raw_dn(&self) -> &[u8] {
-        &self.raw_dn
-    }
     /// The DN for people to read, whatever the server sent.
     pub fn dn_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.raw_dn)

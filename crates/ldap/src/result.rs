@@ -115,10 +115,7 @@ impl fmt::Display for LdapResult {
             // A server's words go to terminals and logs: no control characters.
             let words = self.message.trim_end_matches(['\0', '\n', '\r']);
             write!(f, ": ")?;
-            words
-                .chars()
-                .take(500)
-                .try_for_each(|c| write!(f, "{}", if c.is_control() { ' ' } else { c }))?;
+            words.chars().take(500).try_for_each(|c| write!(f, "{}", if c.is_control() { ' ' } else { c }))?;
         }
         Ok(())
     }
@@ -136,10 +133,7 @@ mod tests {
             message: "bad\x1b[31m password\n".into(),
             referrals: vec![],
         };
-        assert_eq!(
-            result.to_string(),
-            "invalidCredentials (49): bad [31m password"
-        );
+        assert_eq!(result.to_string(), "invalidCredentials (49): bad [31m password");
         result.code = ResultCode(9999);
         result.message.clear();
         assert_eq!(result.to_string(), "result code 9999");

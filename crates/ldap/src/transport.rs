@@ -52,10 +52,8 @@ pub(crate) async fn connect(options: &ConnectOptions, config: Option<&Arc<Client
         starttls(&mut tcp, url).await?;
     }
     let name = options.tls.name_for(&url.host)?;
-    let stream = TlsConnector::from(config.clone())
-        .connect(name, tcp)
-        .await
-        .map_err(|error| handshake_failed(url, error))?;
+    let stream =
+        TlsConnector::from(config.clone()).connect(name, tcp).await.map_err(|error| handshake_failed(url, error))?;
     Ok(Transport { stream: Box::new(stream), protection: Protection::Tls })
 }
 

@@ -123,9 +123,8 @@ impl Connection {
         if new.is_some_and(|new| new.expose_secret().is_empty()) {
             return Err(Error::EmptyPassword);
         }
-        let field = |tag: u8, text: Option<&str>| {
-            text.map(|text| ber::tlv(tag, &[text.as_bytes()])).unwrap_or_default()
-        };
+        let field =
+            |tag: u8, text: Option<&str>| text.map(|text| ber::tlv(tag, &[text.as_bytes()])).unwrap_or_default();
         let user = field(0x80, user);
         let old = field(0x81, old.map(ExposeSecret::expose_secret));
         let new = field(0x82, new.map(ExposeSecret::expose_secret));

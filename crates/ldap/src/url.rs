@@ -67,9 +67,7 @@ pub struct UrlError {
 
 impl UrlError {
     fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-        }
+        Self { reason: reason.into() }
     }
 }
 
@@ -87,9 +85,7 @@ impl LdapUrl {
             "ldaps" => Scheme::Ldaps,
             "ldapi" => Scheme::Ldapi,
             other => {
-                return Err(UrlError::new(format!(
-                    "the scheme is {other}, not ldap, ldaps or ldapi"
-                )));
+                return Err(UrlError::new(format!("the scheme is {other}, not ldap, ldaps or ldapi")));
             }
         };
         if !url.username().is_empty() || url.password().is_some() {
@@ -123,9 +119,7 @@ impl LdapUrl {
             (Some(host), "" | "/") if !host.is_empty() => host,
             (None | Some(""), path) if path.len() > 1 => path,
             _ => {
-                return Err(UrlError::new(
-                    "the socket's path is missing: ldapi://%2Frun%2Fslapd%2Fldapi",
-                ));
+                return Err(UrlError::new("the socket's path is missing: ldapi://%2Frun%2Fslapd%2Fldapi"));
             }
         };
         let host = percent_encoding::percent_decode_str(path)
@@ -135,21 +129,14 @@ impl LdapUrl {
         if host.contains('\0') {
             return Err(UrlError::new("the socket's path holds NUL"));
         }
-        Ok(Self {
-            scheme: Scheme::Ldapi,
-            host,
-            port: 0,
-        })
+        Ok(Self { scheme: Scheme::Ldapi, host, port: 0 })
     }
 
     /// Whether the address as written is a loopback one, `localhost`, or a Unix socket.
     pub fn is_loopback(&self) -> bool {
         self.scheme == Scheme::Ldapi
             || self.host.eq_ignore_ascii_case("localhost")
-            || self
-                .host
-                .parse::<IpAddr>()
-                .is_ok_and(|ip| ip.to_canonical().is_loopback())
+            || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
     }
 
     /// Whether the address as written is an IP address or a socket: nothing to resolve.
@@ -181,11 +168,7 @@ impl fmt::Display for LdapUrl {
         write!(f, "{}://", self.scheme.as_str())?;
         if self.scheme == Scheme::Ldapi {
             let set = percent_encoding::NON_ALPHANUMERIC;
-            return write!(
-                f,
-                "{}",
-                percent_encoding::utf8_percent_encode(&self.host, set)
-            );
+            return write!(f, "{}", percent_encoding::utf8_percent_encode(&self.host, set));
         }
         if self.host.parse::<Ipv6Addr>().is_ok() {
             write!(f, "[{}]", self.host)?;
@@ -213,28 +196,13 @@ mod tests {
     #[test]
     fn reads_and_writes_servers() {
         let cases = [
-            (
-                "ldap://DC1.Example.test",
-                "dc1.example.test",
-                389,
-                "ldap://dc1.example.test",
-            ),
+            ("ldap://DC1.Example.test", "dc1.example.test", 389, "ldap://dc1.example.test"),
             ("ldaps://h:1636/", "h", 1636, "ldaps://h:1636"),
             ("ldaps://[::1]", "::1", 636, "ldaps://[::1]"),
             ("ldap://[::1]:1389", "::1", 1389, "ldap://[::1]:1389"),
             ("ldap://127.0.0.1", "127.0.0.1", 389, "ldap://127.0.0.1"),
-            (
-                "ldapi://%2Frun%2Fa%20b",
-                "/run/a b",
-                0,
-                "ldapi://%2Frun%2Fa%20b",
-            ),
-            (
-                "ldapi:///run/ldapi",
-                "/run/ldapi",
-                0,
-                "ldapi://%2Frun%2Fldapi",
-            ),
+            ("ldapi://%2Frun%2Fa%20b", "/run/a b", 0, "ldapi://%2Frun%2Fa%20b"),
+            ("ldapi:///run/ldapi", "/run/ldapi", 0, "ldapi://%2Frun%2Fldapi"),
         ];
         for (text, host, port, shown) in cases {
             let url = LdapUrl::parse(text).unwrap();
@@ -271,30 +239,17 @@ mod tests {
             let result = LdapUrl::parse(text);
             assert!(result.is_err(), "{text}: {result:?}");
         }
-        assert!(
-            !LdapUrl::parse("ldap://u:secret@h")
-                .unwrap_err()
-                .to_string()
-                .contains("secret")
-        );
+        assert!(!LdapUrl::parse("ldap://u:secret@h").unwrap_err().to_string().contains("secret"));
     }
 
     #[test]
     fn knows_loopback_as_written() {
-        for text in [
-            "ldap://localhost",
-            "ldap://127.8.9.1",
-            "ldap://[::1]",
-            "ldap://[::ffff:127.0.0.1]",
-            "ldapi://%2Fx",
-        ] {
+        for text in
+            ["ldap://localhost", "ldap://127.8.9.1", "ldap://[::1]", "ldap://[::ffff:127.0.0.1]", "ldapi://%2Fx"]
+        {
             assert!(LdapUrl::parse(text).unwrap().is_loopback(), "{text}");
         }
-        for text in [
-            "ldap://localhost.evil.test",
-            "ldap://10.0.0.1",
-            "ldap://[fe80::1]",
-        ] {
+        for text in ["ldap://localhost.evil.test", "ldap://10.0.0.1", "ldap://[fe80::1]"] {
             assert!(!LdapUrl::parse(text).unwrap().is_loopback(), "{text}");
         }
     }

@@ -30,19 +30,11 @@ impl DirSync {
 impl ControlValue for DirSync {
     const OID: &'static str = "1.2.840.113556.1.4.841";
     fn encode(&self) -> Result<Bytes, Error> {
-        encode(&WireDirSync {
-            first: self.flags,
-            max_bytes: self.max_bytes,
-            cookie: self.cookie.clone().into(),
-        })
+        encode(&WireDirSync { first: self.flags, max_bytes: self.max_bytes, cookie: self.cookie.clone().into() })
     }
     fn decode(value: &[u8]) -> Result<Self, Error> {
         let wire: WireDirSync = decode(value, "DirSync control")?;
-        Ok(Self {
-            flags: wire.first,
-            max_bytes: wire.max_bytes,
-            cookie: wire.cookie.into(),
-        })
+        Ok(Self { flags: wire.first, max_bytes: wire.max_bytes, cookie: wire.cookie.into() })
     }
 }
 
@@ -66,18 +58,11 @@ struct WireDirSync {
 impl ControlValue for DirSyncResponse {
     const OID: &'static str = DirSync::OID;
     fn encode(&self) -> Result<Bytes, Error> {
-        encode(&WireDirSync {
-            first: i32::from(self.more),
-            max_bytes: 0,
-            cookie: self.cookie.clone().into(),
-        })
+        encode(&WireDirSync { first: i32::from(self.more), max_bytes: 0, cookie: self.cookie.clone().into() })
     }
     fn decode(value: &[u8]) -> Result<Self, Error> {
         let wire: WireDirSync = decode(value, "DirSync control")?;
-        Ok(Self {
-            more: wire.first != 0,
-            cookie: wire.cookie.into(),
-        })
+        Ok(Self { more: wire.first != 0, cookie: wire.cookie.into() })
     }
 }
 
@@ -136,13 +121,7 @@ mod tests {
         let value = request.encode().unwrap();
         assert_eq!(&value[..], [0x30, 11, 2, 4, 0x80, 0, 0, 1, 2, 1, 0, 4, 0]);
         assert_eq!(DirSync::decode(&value).unwrap(), request);
-        let response = DirSyncResponse {
-            more: true,
-            cookie: Bytes::from_static(b"MSDS"),
-        };
-        assert_eq!(
-            DirSyncResponse::decode(&response.encode().unwrap()).unwrap(),
-            response
-        );
+        let response = DirSyncResponse { more: true, cookie: Bytes::from_static(b"MSDS") };
+        assert_eq!(DirSyncResponse::decode(&response.encode().unwrap()).unwrap(), response);
     }
 }

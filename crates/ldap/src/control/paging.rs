@@ -25,18 +25,12 @@ impl ControlValue for PagedResults {
     const OID: &'static str = "1.2.840.113556.1.4.319";
 
     fn encode(&self) -> Result<Bytes, Error> {
-        encode(&Wire {
-            size: i64::from(self.size),
-            cookie: self.cookie.clone().into(),
-        })
+        encode(&Wire { size: i64::from(self.size), cookie: self.cookie.clone().into() })
     }
 
     fn decode(value: &[u8]) -> Result<Self, Error> {
         let wire: Wire = decode(value, "paged results control")?;
-        Ok(Self {
-            size: u32::try_from(wire.size).unwrap_or(0),
-            cookie: wire.cookie.into(),
-        })
+        Ok(Self { size: u32::try_from(wire.size).unwrap_or(0), cookie: wire.cookie.into() })
     }
 }
 
@@ -46,10 +40,7 @@ mod tests {
 
     #[test]
     fn round_trip_and_known_octets() {
-        let page = PagedResults {
-            size: 1000,
-            cookie: Bytes::from_static(b"ab"),
-        };
+        let page = PagedResults { size: 1000, cookie: Bytes::from_static(b"ab") };
         let value = page.encode().unwrap();
         assert_eq!(&value[..], [0x30, 8, 2, 2, 3, 0xe8, 4, 2, b'a', b'b']);
         assert_eq!(PagedResults::decode(&value).unwrap(), page);

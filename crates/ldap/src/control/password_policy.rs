@@ -62,10 +62,7 @@ impl PasswordPolicyError {
     fn code(self) -> u32 {
         match self {
             Self::Other(code) => code,
-            known => (0..)
-                .zip(ERRORS)
-                .find(|(_, e)| *e == known)
-                .map_or(0, |(code, _)| code),
+            known => (0..).zip(ERRORS).find(|(_, e)| *e == known).map_or(0, |(code, _)| code),
         }
     }
 }
@@ -91,16 +88,9 @@ impl ControlValue for PasswordPolicyResponse {
     const OID: &'static str = "1.3.6.1.4.1.42.2.27.8.5.1";
 
     fn encode(&self) -> Result<Bytes, Error> {
-        let expires = self
-            .seconds_before_expiration
-            .map(Warning::TimeBeforeExpiration);
-        let grace = self
-            .grace_authentications
-            .map(Warning::GraceAuthNsRemaining);
-        encode(&Wire {
-            warning: expires.or(grace),
-            error: self.error.map(PasswordPolicyError::code),
-        })
+        let expires = self.seconds_before_expiration.map(Warning::TimeBeforeExpiration);
+        let grace = self.grace_authentications.map(Warning::GraceAuthNsRemaining);
+        encode(&Wire { warning: expires.or(grace), error: self.error.map(PasswordPolicyError::code) })
     }
 
     fn decode(value: &[u8]) -> Result<Self, Error> {
@@ -108,17 +98,12 @@ impl ControlValue for PasswordPolicyResponse {
             return Ok(Self::default());
         }
         let wire: Wire = decode(value, "password policy control")?;
-        let mut response = Self {
-            error: wire.error.map(PasswordPolicyError::from_code),
-            ..Self::default()
-        };
+        let mut response = Self { error: wire.error.map(PasswordPolicyError::from_code), ..Self::default() };
         match wire.warning {
             Some(Warning::TimeBeforeExpiration(seconds)) => {
                 response.seconds_before_expiration = Some(seconds);
             }
-            Some(Warning::GraceAuthNsRemaining(left)) => {
-                response.grace_authentications = Some(left)
-            }
+            Some(Warning::GraceAuthNsRemaining(left)) => response.grace_authentications = Some(left),
             None => {}
         }
         Ok(response)
@@ -137,19 +122,13 @@ mod tests {
     fn known_octets() {
         // As OpenLDAP writes them.
         assert_eq!(decoded(&[0x30, 0]), PasswordPolicyResponse::default());
-        assert_eq!(
-            decoded(&[0x30, 3, 0x81, 1, 1]).error,
-            Some(PasswordPolicyError::AccountLocked)
-        );
+        assert_eq!(decoded(&[0x30, 3, 0x81, 1, 1]).error, Some(PasswordPolicyError::AccountLocked));
         let expiring = decoded(&[0x30, 5, 0xa0, 3, 0x80, 1, 60]);
         assert_eq!(expiring.seconds_before_expiration, Some(60));
         let grace = decoded(&[0x30, 8, 0xa0, 3, 0x81, 1, 2, 0x81, 1, 0]);
         assert_eq!(grace.grace_authentications, Some(2));
         assert_eq!(grace.error, Some(PasswordPolicyError::PasswordExpired));
-        assert_eq!(
-            decoded(&[0x30, 3, 0x81, 1, 99]).error,
-            Some(PasswordPolicyError::Other(99))
-        );
+        assert_eq!(decoded(&[0x30, 3, 0x81, 1, 99]).error, Some(PasswordPolicyError::Other(99)));
     }
 
     #[test]

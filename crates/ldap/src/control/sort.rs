@@ -45,10 +45,7 @@ impl ControlValue for ServerSort {
     fn encode(&self) -> Result<Bytes, Error> {
         let key = |key: &SortKey| WireKey {
             attribute: OctetString::from(key.attribute.clone().into_bytes()),
-            rule: key
-                .rule
-                .clone()
-                .map(|rule| OctetString::from(rule.into_bytes())),
+            rule: key.rule.clone().map(|rule| OctetString::from(rule.into_bytes())),
             reverse: key.reverse,
         };
         encode(&WireKeys(self.keys.iter().map(key).collect()))
@@ -60,9 +57,7 @@ impl ControlValue for ServerSort {
             rule: key.rule.as_deref().map(text),
             reverse: key.reverse,
         };
-        Ok(Self {
-            keys: keys.into_iter().map(key).collect(),
-        })
+        Ok(Self { keys: keys.into_iter().map(key).collect() })
     }
 }
 
@@ -88,18 +83,12 @@ impl ControlValue for SortResult {
     fn encode(&self) -> Result<Bytes, Error> {
         encode(&WireResult {
             code: self.code.0,
-            attribute: self
-                .attribute
-                .clone()
-                .map(|a| OctetString::from(a.into_bytes())),
+            attribute: self.attribute.clone().map(|a| OctetString::from(a.into_bytes())),
         })
     }
     fn decode(value: &[u8]) -> Result<Self, Error> {
         let wire: WireResult = decode(value, "sort response control")?;
-        Ok(Self {
-            code: ResultCode(wire.code),
-            attribute: wire.attribute.as_deref().map(text),
-        })
+        Ok(Self { code: ResultCode(wire.code), attribute: wire.attribute.as_deref().map(text) })
     }
 }
 
@@ -111,23 +100,12 @@ mod tests {
     fn round_trip() {
         let sort = ServerSort {
             keys: vec![
-                SortKey {
-                    attribute: "sn".into(),
-                    rule: None,
-                    reverse: false,
-                },
-                SortKey {
-                    attribute: "cn".into(),
-                    rule: Some("2.5.13.3".into()),
-                    reverse: true,
-                },
+                SortKey { attribute: "sn".into(), rule: None, reverse: false },
+                SortKey { attribute: "cn".into(), rule: Some("2.5.13.3".into()), reverse: true },
             ],
         };
         assert_eq!(ServerSort::decode(&sort.encode().unwrap()).unwrap(), sort);
-        let result = SortResult {
-            code: ResultCode(16),
-            attribute: Some("sn".into()),
-        };
+        let result = SortResult { code: ResultCode(16), attribute: Some("sn".into()) };
         let value = result.encode().unwrap();
         assert_eq!(&value[..], [0x30, 7, 0x0a, 1, 16, 0x80, 2, b's', b'n']);
         assert_eq!(SortResult::decode(&value).unwrap(), result);

@@ -38,19 +38,11 @@ struct WireRequest {
 impl ControlValue for SyncRequest {
     const OID: &'static str = "1.3.6.1.4.1.4203.1.9.1.1";
     fn encode(&self) -> Result<Bytes, Error> {
-        encode(&WireRequest {
-            mode: self.mode,
-            cookie: to_wire(self.cookie.as_ref()),
-            reload_hint: self.reload_hint,
-        })
+        encode(&WireRequest { mode: self.mode, cookie: to_wire(self.cookie.as_ref()), reload_hint: self.reload_hint })
     }
     fn decode(value: &[u8]) -> Result<Self, Error> {
         let wire: WireRequest = decode(value, "sync request control")?;
-        Ok(Self {
-            mode: wire.mode,
-            cookie: wire.cookie.map(Bytes::from),
-            reload_hint: wire.reload_hint,
-        })
+        Ok(Self { mode: wire.mode, cookie: wire.cookie.map(Bytes::from), reload_hint: wire.reload_hint })
     }
 }
 
@@ -97,11 +89,7 @@ impl ControlValue for SyncState {
     }
     fn decode(value: &[u8]) -> Result<Self, Error> {
         let wire: WireState = decode(value, "sync state control")?;
-        Ok(Self {
-            state: wire.state,
-            entry_uuid: to_uuid(&wire.entry_uuid)?,
-            cookie: wire.cookie.map(Bytes::from),
-        })
+        Ok(Self { state: wire.state, entry_uuid: to_uuid(&wire.entry_uuid)?, cookie: wire.cookie.map(Bytes::from) })
     }
 }
 
@@ -124,17 +112,11 @@ struct WireDone {
 impl ControlValue for SyncDone {
     const OID: &'static str = "1.3.6.1.4.1.4203.1.9.1.3";
     fn encode(&self) -> Result<Bytes, Error> {
-        encode(&WireDone {
-            cookie: to_wire(self.cookie.as_ref()),
-            refresh_deletes: self.refresh_deletes,
-        })
+        encode(&WireDone { cookie: to_wire(self.cookie.as_ref()), refresh_deletes: self.refresh_deletes })
     }
     fn decode(value: &[u8]) -> Result<Self, Error> {
         let wire: WireDone = decode(value, "sync done control")?;
-        Ok(Self {
-            cookie: wire.cookie.map(Bytes::from),
-            refresh_deletes: wire.refresh_deletes,
-        })
+        Ok(Self { cookie: wire.cookie.map(Bytes::from), refresh_deletes: wire.refresh_deletes })
     }
 }
 
@@ -210,19 +192,9 @@ impl ControlValue for SyncInfo {
         };
         encode(&match self {
             Self::NewCookie(cookie) => WireInfo::NewCookie(cookie.clone().into()),
-            Self::RefreshDelete {
-                cookie,
-                refresh_done,
-            } => WireInfo::RefreshDelete(phase(cookie, refresh_done)),
-            Self::RefreshPresent {
-                cookie,
-                refresh_done,
-            } => WireInfo::RefreshPresent(phase(cookie, refresh_done)),
-            Self::IdSet {
-                cookie,
-                refresh_deletes,
-                uuids,
-            } => WireInfo::IdSet(WireIdSet {
+            Self::RefreshDelete { cookie, refresh_done } => WireInfo::RefreshDelete(phase(cookie, refresh_done)),
+            Self::RefreshPresent { cookie, refresh_done } => WireInfo::RefreshPresent(phase(cookie, refresh_done)),
+            Self::IdSet { cookie, refresh_deletes, uuids } => WireInfo::IdSet(WireIdSet {
                 cookie: to_wire(cookie.as_ref()),
                 refresh_deletes: *refresh_deletes,
                 uuids: uuids.iter().copied().map(from_uuid).collect(),
@@ -232,28 +204,16 @@ impl ControlValue for SyncInfo {
     fn decode(value: &[u8]) -> Result<Self, Error> {
         Ok(match decode(value, "sync info message")? {
             WireInfo::NewCookie(cookie) => Self::NewCookie(cookie.into()),
-            WireInfo::RefreshDelete(WirePhase {
-                cookie,
-                refresh_done,
-            }) => Self::RefreshDelete {
-                cookie: cookie.map(Bytes::from),
-                refresh_done,
-            },
-            WireInfo::RefreshPresent(WirePhase {
-                cookie,
-                refresh_done,
-            }) => Self::RefreshPresent {
-                cookie: cookie.map(Bytes::from),
-                refresh_done,
-            },
+            WireInfo::RefreshDelete(WirePhase { cookie, refresh_done }) => {
+                Self::RefreshDelete { cookie: cookie.map(Bytes::from), refresh_done }
+            }
+            WireInfo::RefreshPresent(WirePhase { cookie, refresh_done }) => {
+                Self::RefreshPresent { cookie: cookie.map(Bytes::from), refresh_done }
+            }
             WireInfo::IdSet(set) => Self::IdSet {
                 cookie: set.cookie.map(Bytes::from),
                 refresh_deletes: set.refresh_deletes,
-                uuids: set
-                    .uuids
-                    .iter()
-                    .map(|uuid| to_uuid(uuid))
-                    .collect::<Result<_, _>>()?,
+                uuids: set.uuids.iter().map(|uuid| to_uuid(uuid)).collect::<Result<_, _>>()?,
             },
         })
     }
@@ -268,9 +228,8 @@ fn from_uuid(uuid: Uuid) -> OctetString {
 }
 
 fn to_uuid(octets: &[u8]) -> Result<Uuid, Error> {
-    Uuid::from_slice(octets).map_err(|_| Error::Malformed {
-        reason: format!("an entryUUID of {} octets", octets.len()),
-    })
+    Uuid::from_slice(octets)
+        .map_err(|_| Error::Malformed { reason: format!("an entryUUID of {} octets", octets.len()) })
 }
 
 #[cfg(test)]
@@ -279,16 +238,9 @@ mod tests {
 
     #[test]
     fn requests_have_the_octets_of_the_rfc() {
-        let request = SyncRequest {
-            mode: SyncMode::RefreshAndPersist,
-            cookie: None,
-            reload_hint: false,
-        };
+        let request = SyncRequest { mode: SyncMode::RefreshAndPersist, cookie: None, reload_hint: false };
         assert_eq!(&request.encode().unwrap()[..], [0x30, 3, 0x0a, 1, 3]);
-        assert_eq!(
-            SyncRequest::decode(&request.encode().unwrap()).unwrap(),
-            request
-        );
+        assert_eq!(SyncRequest::decode(&request.encode().unwrap()).unwrap(), request);
     }
 
     #[test]
@@ -307,42 +259,20 @@ mod tests {
         let cookie = Some(Bytes::from_static(b"c"));
         for info in [
             SyncInfo::NewCookie(Bytes::from_static(b"c")),
-            SyncInfo::RefreshDelete {
-                cookie: cookie.clone(),
-                refresh_done: true,
-            },
-            SyncInfo::RefreshPresent {
-                cookie: None,
-                refresh_done: false,
-            },
-            SyncInfo::IdSet {
-                cookie,
-                refresh_deletes: true,
-                uuids: vec![Uuid::from_u128(1), Uuid::from_u128(2)],
-            },
+            SyncInfo::RefreshDelete { cookie: cookie.clone(), refresh_done: true },
+            SyncInfo::RefreshPresent { cookie: None, refresh_done: false },
+            SyncInfo::IdSet { cookie, refresh_deletes: true, uuids: vec![Uuid::from_u128(1), Uuid::from_u128(2)] },
         ] {
             assert_eq!(SyncInfo::decode(&info.encode().unwrap()).unwrap(), info);
         }
         // As slapd sends it at the end of a refresh: refreshDone left to its default.
         let decoded = SyncInfo::decode(&[0xa1, 3, 4, 1, b'c']).unwrap();
-        assert!(matches!(
-            decoded,
-            SyncInfo::RefreshDelete {
-                refresh_done: true,
-                ..
-            }
-        ));
+        assert!(matches!(decoded, SyncInfo::RefreshDelete { refresh_done: true, .. }));
     }
 
     #[test]
     fn done_without_anything() {
         let done = SyncDone::decode(&[0x30, 0]).unwrap();
-        assert_eq!(
-            done,
-            SyncDone {
-                cookie: None,
-                refresh_deletes: false
-            }
-        );
+        assert_eq!(done, SyncDone { cookie: None, refresh_deletes: false });
     }
 }
