@@ -35,6 +35,7 @@ pub use server::{RemoteUserFormat, ServerSettings, SessionSettings, SignInSettin
 pub use source::SourceConfig;
 pub use sync::{PasswordSettings, RemovalLimit, Removed, SyncSettings};
 
+use crate::name::Domain;
 use reader::{Context, Section};
 use tree::Node;
 
@@ -100,7 +101,7 @@ impl Config {
             Ok(root) => root,
             Err(errors) => {
                 for error in errors {
-                    let at = tree::At { place: Place::Line(error.line), key: String::new() };
+                    let at = tree::At { place: Place::Line(error.line), key: error.key };
                     context.error(&at, ErrorKind::Syntax, format!("not TOML: {}", error.message));
                 }
                 return Err(ConfigErrors::new(context.into_errors()));
@@ -113,6 +114,17 @@ impl Config {
             Some(config) if errors.is_empty() => Ok(config),
             _ => Err(ConfigErrors::new(errors)),
         }
+    }
+
+    /// What typed names are split at.
+    pub fn domains(&self) -> Vec<Domain<'_>> {
+        let sources = self.sources.iter();
+        let domain = sources.map(|it| Domain {
+            slug: &it.slug,
+            domain: it.domain.as_deref(),
+            dns_domain: it.dns_domain.as_deref(),
+        });
+        domain.collect()
     }
 
     /// The source with this slug.

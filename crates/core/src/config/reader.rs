@@ -164,7 +164,8 @@ fn nearest(key: &str, known: &[String]) -> Option<(String, bool)> {
     let distance = |name: &String| strsim::osa_distance(&key, &name.to_lowercase());
     let best = known.iter().min_by_key(|name| distance(name))?;
     let limit = (best.len() / 3).max(1);
-    let meant = distance(best) <= limit || best.starts_with(&key) || key.starts_with(best.as_str());
+    let part = key.len() >= 3 && (best.starts_with(&key) || key.starts_with(best.as_str()));
+    let meant = part || distance(best) <= limit;
     Some((best.clone(), meant))
 }
 

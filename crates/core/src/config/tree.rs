@@ -187,6 +187,8 @@ impl Lines {
 /// A mistake of the TOML itself: where, and what, without its text.
 pub(super) struct SyntaxError {
     pub(super) line: usize,
+    /// The key, where one is given twice.
+    pub(super) key: String,
     pub(super) message: String,
 }
 
@@ -195,9 +197,11 @@ pub(super) fn parse_document(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let lines = Lines::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let error = |error: &toml::de::Error| SyntaxError {
-            line: lines.of(error.span().map_or(0, |span| span.start)),
-            message: error.message().to_owned(),
+        let error = |error: &toml::de::Error| {
+            let span = error.span().unwrap_or_default();
+            let twice = error.message() == "duplicate key";
+            let key = text.get(span.clone()).filter(|_| twice).unwrap_or_default().to_owned();
+            SyntaxError { line: lines.of(span.start), key, message: error.message().to_owned() }
         };
         return Err(errors.iter().map(error).collect());
     }
