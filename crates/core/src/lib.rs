@@ -10,11 +10,15 @@
 
 pub mod ambient;
 pub mod config;
+pub mod engine;
+pub mod events;
 pub mod name;
 pub mod outcome;
 pub mod password;
 pub mod reconcile;
 pub mod rules;
+pub mod token;
 
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};
+pub use engine::Engine;
 pub use outcome::{Outcome, Reason};

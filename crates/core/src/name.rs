@@ -3,6 +3,7 @@
 //! A name is split only at a configured domain. Nothing here escapes: names reach LDAP as typed
 //! filter values, never as text.
 
+use std::net::IpAddr;
 use unicode_normalization::UnicodeNormalization;
 
 /// A source's two names for its domain, as the configuration gives them.
@@ -58,14 +59,25 @@ fn matches(configured: Option<&str>, typed: &str) -> bool {
     configured.is_some_and(|name| !typed.is_empty() && fold(name) == fold(typed))
 }
 
-/// One key for every spelling of a name: compatibility forms, case and outer space folded.
+/// One key for every spelling of a name: compatibility forms, case and outer space folded. Wider than
+/// the comparison of rules, so that nobody gets a look-alike of a name that is taken.
 ///
 /// ```
 /// assert_eq!(bindery_core::name::fold(" ANN１ "), bindery_core::name::fold("ann1"));
 /// ```
 pub fn fold(name: &str) -> String {
-    // Lower-casing the upper case folds letters such as ß, SS and the final sigma together.
-    name.trim().nfkc().collect::<String>().to_uppercase().to_lowercase().nfkc().collect()
+    crate::rules::fold(&name.trim().nfkc().collect::<String>())
+}
+
+/// One key for every address of a client: of IPv6, the /64 that one household or machine has to itself.
+pub fn address_key(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
 }
 
 /// The key that failures of a typed name are counted under: its folded form without a configured domain.

@@ -60,3 +60,55 @@ pub enum Reason {
     /// An event handler said no.
     Vetoed,
 }
+
+impl Outcome {
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedIn => "signed_in",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl Reason {
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadCredentials => "bad_credentials",
+            Self::NoSuchUser => "no_such_user",
+            Self::AmbiguousUser => "ambiguous_user",
+            Self::EmptyPassword => "empty_password",
+            Self::NotInRequiredGroup => "not_in_required_group",
+            Self::InDeniedGroup => "in_denied_group",
+            Self::MembershipUnknown => "membership_unknown",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountLocked => "account_locked",
+            Self::AccountExpired => "account_expired",
+            Self::PasswordExpired => "password_expired",
+            Self::PasswordMustChange => "password_must_change",
+            Self::SignInHours => "sign_in_hours",
+            Self::WorkstationNotAllowed => "workstation_not_allowed",
+            Self::NewUsersNotAllowed => "new_users_not_allowed",
+            Self::AccountConflict => "account_conflict",
+            Self::MissingAttribute => "missing_attribute",
+            Self::UnknownDomain => "unknown_domain",
+            Self::Throttled => "throttled",
+            Self::Vetoed => "vetoed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_of_the_json() {
+        for reason in [Reason::NoSuchUser, Reason::PasswordMustChange, Reason::MembershipUnknown, Reason::Vetoed] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+        assert_eq!(serde_json::to_value(Outcome::SignedIn).unwrap(), Outcome::SignedIn.as_str());
+    }
+}

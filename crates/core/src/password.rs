@@ -121,7 +121,15 @@ mod tests {
 
     #[test]
     fn a_hash_of_no_known_kind_is_wrong_for_every_password() {
-        for stored in ["", "!", "plain", "pbkdf2_sha256$0$s$x", "pbkdf2_sha256$99999999999$s$x", "$argon2id$", "pbkdf2_sha256$1$s"] {
+        for stored in [
+            "",
+            "!",
+            "plain",
+            "pbkdf2_sha256$0$s$x",
+            "pbkdf2_sha256$99999999999$s$x",
+            "$argon2id$",
+            "pbkdf2_sha256$1$s",
+        ] {
             assert_eq!(verify(&"plain".into(), stored), Verdict::Wrong, "{stored}");
         }
     }

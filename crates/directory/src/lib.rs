@@ -8,6 +8,7 @@ pub mod settings;
 
 mod error;
 mod group;
+mod password_check;
 mod person;
 mod source;
 

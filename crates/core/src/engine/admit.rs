@@ -1,0 +1,184 @@
+//! The one path from an entry to a stored user: rules, reconcile, apply. Sign-in, refresh and
+//! provisioning all come through here; sync will, for everyone.
+
+use super::admission::Admission;
+use super::attempt::{Rejection, chain};
+use super::{ActiveSource, Engine};
+use crate::Reason;
+use crate::events::{Event, Populate};
+use crate::reconcile::{self, Reconciled, Terms};
+use crate::rules::{Decision, Facts, Refused, decide};
+use crate::token::Token;
+use bindery_directory::{AccountState, Memberships, Person, Reader, account};
+use bindery_store::{Change, Plan};
+use uuid::Uuid;
+
+/// Somebody else may write at the same time; more often than this it is no accident.
+const TRIES: usize = 8;
+
+/// An entry on its way in.
+pub(crate) struct Entering<'a> {
+    pub(crate) source: &'a ActiveSource,
+    pub(crate) person: &'a Person,
+    pub(crate) reader: &'a Reader,
+    /// What an accepted bind said of the account; none where nobody bound.
+    pub(crate) accepted: Option<AccountState>,
+    pub(crate) typed: Option<&'a str>,
+}
+
+/// Somebody who was let in, all of it written.
+pub(crate) struct Admitted {
+    pub(crate) admission: Admission,
+    pub(crate) token: Option<Token>,
+}
+
+/// What goes into the same transaction once somebody is admitted.
+type Finish<'a> = dyn Fn(&Admission, &mut Plan) -> Option<Token> + Send + Sync + 'a;
+
+impl Engine {
+    /// Reads the groups, decides, reconciles and writes, with what `finish` adds.
+    pub(crate) async fn admit(&self, entering: Entering<'_>, finish: &Finish<'_>) -> Result<Admitted, Rejection> {
+        let (source, person) = (entering.source, entering.person);
+        let dn = person.dn.to_string();
+        let located = |rejection: Rejection| rejection.at(&source.slug, Some(&dn));
+        let (memberships, account) = self.facts(&entering).await;
+        let facts = Facts { person, memberships: &memberships, account: &account };
+        let mut decision = match decide(&source.rules, facts) {
+            Ok(decision) => decision,
+            Err(refused) => {
+                self.shut_out(&entering, &refused).await;
+                return Err(located(Rejection::refused(refused.reason, refused.detail)));
+            }
+        };
+        self.populate(&entering, &memberships, &mut decision).await.map_err(located)?;
+        self.write(&entering, &decision, finish).await.map_err(located)
+    }
+
+    /// Everything that the rules look at.
+    pub(crate) async fn facts(&self, entering: &Entering<'_>) -> (Memberships, AccountState) {
+        let source = entering.source;
+        let memberships = source.directory.memberships(entering.reader, entering.person, &source.selectors).await;
+        if let Some(why) = &memberships.incomplete {
+            tracing::warn!(target: "bindery_core::admit", source = source.slug, why, "groups could not be read completely");
+        }
+        let account = account::state(&entering.person.entry, self.now());
+        let account = match &entering.accepted {
+            Some(accepted) => account.after_bind(accepted),
+            None => account,
+        };
+        (memberships, account)
+    }
+
+    pub(crate) async fn populate(
+        &self,
+        entering: &Entering<'_>,
+        memberships: &Memberships,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        for handler in &self.0.handlers {
+            let (source, person, typed) = (entering.source.slug.as_str(), entering.person, entering.typed);
+            let event = Populate { source, person, memberships, typed, decision: &mut *decision };
+            handler.populate(event).await.map_err(|veto| Rejection::refused(Reason::Vetoed, veto.0))?;
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        entering: &Entering<'_>,
+        decision: &Decision,
+        finish: &Finish<'_>,
+    ) -> Result<Admitted, Rejection> {
+        let (source, dn) = (entering.source, entering.person.dn.to_string());
+        for _ in 0..TRIES {
+            let reconciled = self.reconcile(source, entering.person, decision, true).await?;
+            let (user, changed) = (reconciled.user, !reconciled.plan.is_empty());
+            let mut plan = reconciled.seen();
+            let admission = Admission::by_source(user, &source.slug, &dn);
+            let token = finish(&admission, &mut plan);
+            match self.store().apply(&plan, self.now()).await {
+                Ok(_) => {
+                    self.wrote(source, user, changed);
+                    return Ok(Admitted { admission, token });
+                }
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Rejection::unavailable("the user kept changing while they were being written; try again"))
+    }
+
+    fn wrote(&self, source: &ActiveSource, user: Uuid, changed: bool) {
+        self.tell(&Event::Synced { source: source.slug.clone(), user, changed });
+        if changed {
+            self.0.sessions.forget_user(user);
+        }
+    }
+
+    /// The plan for a decision against what is stored now.
+    pub(crate) async fn reconcile(
+        &self,
+        source: &ActiveSource,
+        person: &Person,
+        decision: &Decision,
+        admit: bool,
+    ) -> Result<Reconciled, Rejection> {
+        let rules = &source.rules;
+        let terms =
+            Terms { source: &source.slug, provisioning: &rules.provisioning, parent: rules.parent.as_deref(), admit };
+        let snapshot = self.store().snapshot(&reconcile::request(terms, person, decision)).await?;
+        let mut ids = || self.new_id();
+        reconcile::reconcile(terms, person, decision, &snapshot, self.now(), &mut ids)
+            .map_err(|refused| Rejection::refused(refused.reason, refused.detail))
+    }
+
+    /// Somebody who may no longer come in loses their sessions, and what is certain of them is written.
+    /// Doubt ends nothing. The refusal stands whether or not this could be written.
+    async fn shut_out(&self, entering: &Entering<'_>, refused: &Refused) {
+        let (source, person) = (entering.source, entering.person);
+        if !ends_sessions(refused.reason) {
+            return;
+        }
+        let linked = match self.store().user_by_link(&source.slug, &person.unique_id).await {
+            Ok(Some(user)) => user.id,
+            Ok(None) => return,
+            Err(error) => return shut_out_failed(&chain(&error)),
+        };
+        if let Some(decision) = refused.writable() {
+            match self.reconcile(source, person, decision, false).await {
+                Ok(reconciled) => {
+                    if let Err(error) = self.store().apply(&reconciled.seen(), self.now()).await {
+                        shut_out_failed(&chain(&error));
+                    }
+                }
+                Err(rejection) => shut_out_failed(&rejection.detail),
+            }
+        }
+        self.end_sessions(linked).await;
+    }
+
+    /// Ends every session of a user, everywhere.
+    pub(crate) async fn end_sessions(&self, user: Uuid) {
+        let plan = Plan::from(vec![Change::EndSessions { user, except: None }]);
+        if let Err(error) = self.store().apply(&plan, self.now()).await {
+            shut_out_failed(&chain(&error));
+        }
+        self.0.sessions.forget_user(user);
+    }
+}
+
+fn shut_out_failed(error: &str) {
+    tracing::error!(target: "bindery_core::admit", error, "somebody was refused, but it could not all be written down");
+}
+
+/// Reasons that mean "not any more", against those that say something of this moment only.
+pub(crate) fn ends_sessions(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::AccountDisabled
+            | Reason::AccountExpired
+            | Reason::NotInRequiredGroup
+            | Reason::InDeniedGroup
+            | Reason::NoSuchUser
+    )
+}

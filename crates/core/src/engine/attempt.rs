@@ -1,0 +1,141 @@
+//! A sign-in as it is asked for and as it ends. What a visitor may be told is a method of the end.
+
+use super::view::UserView;
+use crate::token::Token;
+use crate::{Outcome, Reason};
+use secrecy::SecretString;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Which way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// A page or JSON over HTTP.
+    Http,
+    /// The command line: not throttled, not counted, makes no session.
+    CommandLine,
+}
+
+impl Via {
+    /// The word for the audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::CommandLine => "command_line",
+        }
+    }
+}
+
+/// Somebody wants in.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// As typed.
+    pub username: String,
+    /// Not printable.
+    pub password: SecretString,
+    /// The client, as the web seam believes it.
+    pub address: Option<IpAddr>,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+    /// Which way in.
+    pub via: Via,
+    /// Whether "remember me" was ticked.
+    pub remember: bool,
+}
+
+/// How it ended.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    /// In, refused, or nobody can tell.
+    pub outcome: Outcome,
+    /// Why, when refused: the true reason.
+    pub reason: Option<Reason>,
+    /// Whether the password is known to be right. What comes before that, a visitor is not told.
+    pub password_verified: bool,
+    /// The source that was asked.
+    pub source: Option<String>,
+    /// The entry, where one was found.
+    pub dn: Option<String>,
+    /// Who, when signed in.
+    pub user: Option<UserView>,
+    /// Their new session, over HTTP.
+    pub token: Option<Token>,
+    /// When to try again, when throttled.
+    pub retry_after: Option<Duration>,
+    /// One sentence for operators.
+    pub detail: String,
+}
+
+impl SignIn {
+    /// What a visitor may know: everything before a correct password is `bad_credentials` (or `throttled`).
+    pub fn public_reason(&self) -> Option<Reason> {
+        match self.reason {
+            Some(Reason::Throttled) => Some(Reason::Throttled),
+            Some(reason) if self.password_verified => Some(reason),
+            Some(_) => Some(Reason::BadCredentials),
+            None => None,
+        }
+    }
+}
+
+/// A sign-in, refresh or explanation that does not let somebody in.
+#[derive(Debug, Clone)]
+pub(crate) struct Rejection {
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) password_verified: bool,
+    pub(crate) source: Option<String>,
+    pub(crate) dn: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) detail: String,
+}
+
+impl Rejection {
+    pub(crate) fn refused(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Refused,
+            reason: Some(reason),
+            password_verified: false,
+            source: None,
+            dn: None,
+            retry_after: None,
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Unavailable, reason: None, ..Self::refused(Reason::Vetoed, detail) }
+    }
+
+    pub(crate) fn at(mut self, source: &str, dn: Option<&str>) -> Self {
+        self.source = Some(source.to_owned());
+        self.dn = dn.map(str::to_owned);
+        self
+    }
+
+    pub(crate) fn after_password(mut self) -> Self {
+        self.password_verified = true;
+        self
+    }
+}
+
+impl From<bindery_store::StoreError> for Rejection {
+    fn from(error: bindery_store::StoreError) -> Self {
+        Self::unavailable(chain(&error))
+    }
+}
+
+/// An error with everything below it, in one sentence.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        below = cause.source();
+    }
+    text
+}

@@ -1,0 +1,56 @@
+//! Local people whose name a directory knows too: their directory groups give permissions, no membership is written.
+
+use super::attempt::chain;
+use super::{ActiveSource, Engine};
+use bindery_directory::{Found, Reader};
+use bindery_store::{Change, Field, Plan, UserState};
+use std::collections::BTreeSet;
+
+impl Engine {
+    /// Permissions of local people whose name a directory knows too (`authorize_local_users`). A
+    /// directory that cannot answer gives and takes nothing.
+    pub(crate) async fn authorize_local(&self, state: &UserState, plan: &mut Plan) {
+        if !self.settings().authorize_local_users {
+            return;
+        }
+        let names = [state.user.username.clone()];
+        for source in self.sources().iter().filter(|source| !source.is_as_user()) {
+            let live = match self.live_groups(source, &names).await {
+                Ok(None) => continue,
+                Ok(Some(live)) => live,
+                Err(detail) => {
+                    tracing::warn!(target: "bindery_core::sign_in", source = source.slug, detail, "permissions were not read");
+                    return;
+                }
+            };
+            return set_live_groups(state, live, plan);
+        }
+        set_live_groups(state, BTreeSet::new(), plan);
+    }
+
+    /// The folded names of the directory groups of whoever has the name; `None` where nobody has.
+    async fn live_groups(&self, source: &ActiveSource, names: &[String]) -> Result<Option<BTreeSet<String>>, String> {
+        for name in names {
+            match source.directory.find(name, &source.wanted).await {
+                Ok(Found::One(person)) => {
+                    let memberships = source.directory.memberships(&Reader::service(), &person, &[]).await;
+                    if let Some(why) = memberships.incomplete {
+                        return Err(why);
+                    }
+                    let names = memberships.groups.iter().flat_map(|group| &group.names);
+                    return Ok(Some(names.map(|name| crate::reconcile::group_key(name)).collect()));
+                }
+                Ok(Found::Nobody) => {}
+                Ok(Found::Several(_)) => return Err("several entries have that name".to_owned()),
+                Err(error) => return Err(chain(&error)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn set_live_groups(state: &UserState, live: BTreeSet<String>, plan: &mut Plan) {
+    if state.user.live_groups != live {
+        plan.changes.push(Change::UpdateUser { user: state.user.id, fields: vec![Field::LiveGroups(live)] });
+    }
+}

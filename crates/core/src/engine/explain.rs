@@ -1,0 +1,309 @@
+//! Explaining one person: what sign-in would decide and why. Asks for no password, writes nothing.
+
+use super::admit::Entering;
+use super::attempt::Rejection;
+use super::route::Route;
+use super::{ActiveSource, Engine};
+use crate::reconcile::Reconciled;
+use crate::rules::{Decision, Facts, Truth, decide};
+use crate::{Outcome, Reason};
+use bindery_directory::{Person, Reader};
+use bindery_store::{Change, GroupRef, Owner, UserState};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What sign-in would decide. The JSON keys are a contract; all of it is there also when refused.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// As the right password would get it.
+    pub outcome: Outcome,
+    /// Why, when refused.
+    pub reason: Option<Reason>,
+    /// One sentence for operators; empty when signed in.
+    pub detail: String,
+    /// The source that was asked.
+    pub source: Option<String>,
+    /// The entry.
+    pub dn: Option<String>,
+    /// Its immutable identifier.
+    pub unique_id: Option<String>,
+    /// Local fields and where each comes from.
+    pub fields: BTreeMap<String, FieldView>,
+    /// The directory groups of the person.
+    pub groups: Vec<GroupView>,
+    /// Why the groups may be incomplete.
+    pub groups_incomplete: Option<String>,
+    /// Flags and why.
+    pub flags: BTreeMap<String, FlagView>,
+    /// Names of local groups that they would be in.
+    pub local_groups: Vec<String>,
+    /// What they could do.
+    pub permissions: Vec<String>,
+    /// What `access` says.
+    pub access: AccessView,
+    /// Groups in rules that can't be found or used.
+    pub unresolved: Vec<String>,
+}
+
+/// A field.
+#[derive(Debug, Clone, Serialize)]
+pub struct FieldView {
+    /// What it would be; null where it would be cleared.
+    pub value: serde_json::Value,
+    /// The attribute or template that it comes from.
+    pub from: String,
+}
+
+/// A group of the directory.
+#[derive(Debug, Clone, Serialize)]
+pub struct GroupView {
+    /// Its DN.
+    pub dn: String,
+    /// Its name.
+    pub name: String,
+    /// Whether no group lies between.
+    pub direct: bool,
+    /// From the person's own group to this one.
+    pub path: Vec<String>,
+}
+
+/// A flag.
+#[derive(Debug, Clone, Serialize)]
+pub struct FlagView {
+    /// Its value.
+    pub value: bool,
+    /// Why.
+    pub because: String,
+}
+
+/// What `access` says.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct AccessView {
+    /// Whether they may come in, as far as groups decide.
+    pub allowed: bool,
+    /// `access.require`, tested.
+    pub require: Option<Truth>,
+    /// `access.deny`, tested.
+    pub deny: Option<Truth>,
+}
+
+impl Explanation {
+    fn blank(rejection: Option<&Rejection>) -> Self {
+        Self {
+            outcome: rejection.map_or(Outcome::SignedIn, |r| r.outcome),
+            reason: rejection.and_then(|r| r.reason),
+            detail: rejection.map(|r| r.detail.clone()).unwrap_or_default(),
+            source: rejection.and_then(|r| r.source.clone()),
+            dn: rejection.and_then(|r| r.dn.clone()),
+            unique_id: None,
+            fields: BTreeMap::new(),
+            groups: Vec::new(),
+            groups_incomplete: None,
+            flags: BTreeMap::new(),
+            local_groups: Vec::new(),
+            permissions: Vec::new(),
+            access: AccessView::default(),
+            unresolved: Vec::new(),
+        }
+    }
+
+    fn refuse(&mut self, reason: Option<Reason>, outcome: Outcome, detail: String) {
+        self.outcome = outcome;
+        self.reason = reason;
+        self.detail = detail;
+    }
+}
+
+impl Engine {
+    /// What sign-in would decide about a name, as the right password would get it.
+    pub async fn explain(&self, name: &str) -> Explanation {
+        match self.explain_route(name).await {
+            Ok(explanation) => explanation,
+            Err(rejection) => Explanation::blank(Some(&rejection)),
+        }
+    }
+
+    async fn explain_route(&self, name: &str) -> Result<Explanation, Rejection> {
+        match self.route(name).await? {
+            Route::Local(user) => self.explain_local(*user).await,
+            Route::Sources { sources, names, .. } => {
+                if let Some(source) = sources.first().filter(|source| sources.len() == 1 && source.is_as_user()) {
+                    let detail =
+                        "bind.method = \"as-user\" has no service account; nobody can be read without their password";
+                    return Err(Rejection::unavailable(detail).at(&source.slug, None));
+                }
+                let (source, person) = self.find_in(&sources, &names).await?;
+                self.explain_person(name, &source, &person).await
+            }
+        }
+    }
+
+    async fn explain_person(
+        &self,
+        name: &str,
+        source: &ActiveSource,
+        person: &Person,
+    ) -> Result<Explanation, Rejection> {
+        let reader = Reader::service();
+        let entering = Entering { source, person, reader: &reader, accepted: None, typed: Some(name) };
+        let (memberships, account) = self.facts(&entering).await;
+        let mut explanation = Explanation::blank(None);
+        explanation.source = Some(source.slug.clone());
+        explanation.dn = Some(person.dn.to_string());
+        explanation.unique_id = Some(person.unique_id.clone());
+        explanation.groups = memberships.groups.iter().map(GroupView::from).collect();
+        explanation.groups_incomplete.clone_from(&memberships.incomplete);
+
+        let facts = Facts { person, memberships: &memberships, account: &account };
+        let decision = match decide(&source.rules, facts) {
+            Ok(mut decision) => {
+                if let Err(rejection) = self.populate(&entering, &memberships, &mut decision).await {
+                    explanation.refuse(rejection.reason, rejection.outcome, rejection.detail);
+                }
+                Some(decision)
+            }
+            Err(refused) => {
+                explanation.refuse(Some(refused.reason), Outcome::Refused, refused.detail);
+                refused.decision.map(|decision| *decision)
+            }
+        };
+        if let Some(decision) = decision {
+            self.explain_decision(&mut explanation, source, person, &decision).await?;
+        }
+        Ok(explanation)
+    }
+
+    async fn explain_decision(
+        &self,
+        explanation: &mut Explanation,
+        source: &ActiveSource,
+        person: &Person,
+        decision: &Decision,
+    ) -> Result<(), Rejection> {
+        let stored = self.store().user_by_link(&source.slug, &person.unique_id).await?;
+        let stored = match stored {
+            Some(user) => self.store().user_state(user.id).await?,
+            None => None,
+        };
+        explanation.fields = fields(decision, stored.as_ref());
+        explanation.flags = decision
+            .flags
+            .iter()
+            .map(|(name, flag)| (name.clone(), FlagView { value: flag.value, because: flag.because.clone() }))
+            .collect();
+        explanation.access = AccessView {
+            allowed: decision.access.allowed,
+            require: decision.access.require.clone(),
+            deny: decision.access.deny.clone(),
+        };
+        explanation.unresolved.clone_from(&decision.unresolved);
+
+        let mut groups: BTreeSet<String> = decision.groups.iter().map(|grant| grant.name.clone()).collect();
+        groups.extend(by_hand(stored.as_ref(), &source.slug));
+        if decision.username.is_empty() {
+            explanation.local_groups = groups.into_iter().collect();
+            return Ok(());
+        }
+        let admit = explanation.outcome == Outcome::SignedIn;
+        match self.reconcile(source, person, decision, admit).await {
+            Ok(reconciled) => groups.extend(self.adopted(&reconciled).await?),
+            Err(rejection) if admit => explanation.refuse(rejection.reason, rejection.outcome, rejection.detail),
+            // The reason that came first stays.
+            Err(_) => {}
+        }
+        explanation.permissions = self.permissions_through(&groups, &decision.live_permission_groups).await?;
+        explanation.local_groups = groups.into_iter().collect();
+        Ok(())
+    }
+
+    /// Groups that a person would bring along by adopting a local account.
+    async fn adopted(&self, reconciled: &Reconciled) -> Result<Vec<String>, Rejection> {
+        let adopts = matches!(reconciled.standing, crate::reconcile::Standing::Adopted);
+        if !adopts {
+            return Ok(Vec::new());
+        }
+        let removed: Vec<_> = reconciled.plan.changes.iter().filter_map(removed_group).collect();
+        let memberships = self.store().memberships(reconciled.user).await?;
+        Ok(memberships.into_iter().filter(|m| !removed.contains(&m.group_id)).map(|m| m.group_name).collect())
+    }
+
+    async fn permissions_through(&self, groups: &BTreeSet<String>, live: &[String]) -> Result<Vec<String>, Rejection> {
+        let names = groups.iter().chain(live);
+        let keys: Vec<String> = names.map(|name| crate::reconcile::group_key(name)).collect();
+        Ok(self.store().permissions_of_groups(&keys).await?)
+    }
+
+    async fn explain_local(&self, state: UserState) -> Result<Explanation, Rejection> {
+        let mut explanation = Explanation::blank(None);
+        if !state.user.is_active() {
+            let detail = "the local account is deactivated".to_owned();
+            explanation.refuse(Some(Reason::AccountDisabled), Outcome::Refused, detail);
+        }
+        let view = self.view_of(state.user, &state.links).await?;
+        let local = |value: &str| FieldView { value: value.into(), from: "set by hand".to_owned() };
+        let named = [
+            ("username", &view.username),
+            ("first_name", &view.first_name),
+            ("last_name", &view.last_name),
+            ("email", &view.email),
+            ("display_name", &view.display_name),
+        ];
+        explanation.fields = named.into_iter().map(|(name, value)| (name.to_owned(), local(value))).collect();
+        let set = |value: bool| FlagView { value, because: "set by hand".to_owned() };
+        explanation.flags = view.flags.iter().map(|(name, value)| (name.clone(), set(*value))).collect();
+        explanation.access.allowed = true;
+        explanation.local_groups = view.groups;
+        explanation.permissions = view.permissions;
+        Ok(explanation)
+    }
+}
+
+fn fields(decision: &Decision, stored: Option<&UserState>) -> BTreeMap<String, FieldView> {
+    let view = |(name, field): (&String, &crate::rules::FieldValue)| {
+        let kept = || stored.map_or(serde_json::Value::Null, |state| stored_field(state, name));
+        let value = if field.keep { kept() } else { field.value.clone() };
+        (name.clone(), FieldView { value, from: field.from.clone() })
+    };
+    let mut fields: BTreeMap<_, _> = decision.fields.iter().map(view).collect();
+    // The username as it is stored, folded if the configuration says so.
+    if let Some(username) = fields.get_mut("username") {
+        username.value = decision.username.clone().into();
+    }
+    fields
+}
+
+fn stored_field(state: &UserState, name: &str) -> serde_json::Value {
+    let user = &state.user;
+    match name {
+        "first_name" => user.first_name.clone().into(),
+        "last_name" => user.last_name.clone().into(),
+        "email" => user.email.clone().into(),
+        "display_name" => user.display_name.clone().into(),
+        other => user.profile.get(other).cloned().unwrap_or_default(),
+    }
+}
+
+/// Groups of a stored user that the source has no say in.
+fn by_hand(stored: Option<&UserState>, source: &str) -> Vec<String> {
+    let memberships = stored.map(|state| state.memberships.as_slice()).unwrap_or_default();
+    let others = memberships.iter().filter(|membership| membership.owner != Owner::Source(source.to_owned()));
+    others.map(|membership| membership.group_name.clone()).collect()
+}
+
+fn removed_group(change: &Change) -> Option<uuid::Uuid> {
+    match change {
+        Change::RemoveMembership { group: GroupRef::Id(id), .. } => Some(*id),
+        _ => None,
+    }
+}
+
+impl From<&bindery_directory::Group> for GroupView {
+    fn from(group: &bindery_directory::Group) -> Self {
+        Self {
+            dn: group.dn.to_string(),
+            name: group.names.first().cloned().unwrap_or_default(),
+            direct: group.direct,
+            path: group.path.iter().map(ToString::to_string).collect(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Refresh: reading one user again because their last read is older than `refresh_after`.
+//!
+//! One refresh of a person at a time; one that failed is not tried again with each request.
+
+use super::admission::Admission;
+use super::admit::{Admitted, Entering};
+use super::attempt::{Rejection, chain};
+use super::{ActiveSource, Engine};
+use crate::Reason;
+use bindery_directory::{Dn, Reader};
+use bindery_store::{Link, Plan, SessionWithUser};
+use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// After the first failure; doubles from there.
+const BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
+
+/// Refreshes under way and those that failed of late.
+#[derive(Default)]
+pub(crate) struct Refreshes(Mutex<HashMap<Uuid, Arc<Flight>>>);
+
+#[derive(Default)]
+struct Flight {
+    turn: tokio::sync::Mutex<Option<Failure>>,
+}
+
+#[derive(Clone)]
+struct Failure {
+    rejection: Rejection,
+    not_before: Instant,
+    backoff: Duration,
+}
+
+impl Refreshes {
+    fn flight(&self, user: Uuid) -> Arc<Flight> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(user).or_default().clone()
+    }
+
+    fn land(&self, user: Uuid) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&user);
+    }
+}
+
+impl Engine {
+    /// When somebody's entry must be read again; none for local people and under "never".
+    pub(crate) fn refresh_due(&self, found: &SessionWithUser) -> Option<DateTime<Utc>> {
+        let source = self.source(found.session.source.as_deref()?)?;
+        // Without a service account nobody can be read but by signing in.
+        if source.is_as_user() {
+            return None;
+        }
+        let link = link_of(found, &source)?;
+        let age = chrono::Duration::from_std(source.rules.provisioning.refresh_after?).ok()?;
+        link.last_seen.checked_add_signed(age)
+    }
+
+    /// Reads somebody again, through the same path as a sign-in.
+    pub(crate) async fn refresh(&self, found: &SessionWithUser) -> Result<(), Rejection> {
+        let user = found.user.id;
+        let flight = self.0.sessions.refreshes.flight(user);
+        let asked = self.now();
+        let mut last = flight.turn.lock().await;
+        if let Some(failure) = last.as_ref().filter(|failure| Instant::now() < failure.not_before) {
+            return Err(failure.rejection.clone());
+        }
+        if self.read_since(found, asked).await? {
+            return Ok(());
+        }
+        match self.read_again(found).await {
+            Ok(_) => {
+                self.0.sessions.refreshes.land(user);
+                Ok(())
+            }
+            Err(rejection) => {
+                let backoff = last.as_ref().map_or(BACKOFF, |failure| (failure.backoff * 2).min(MAX_BACKOFF));
+                *last = Some(Failure { rejection: rejection.clone(), not_before: Instant::now() + backoff, backoff });
+                tracing::warn!(target: "bindery_core::refresh", %user, detail = rejection.detail, "refresh failed");
+                Err(rejection)
+            }
+        }
+    }
+
+    /// Whether another request has read them while this one waited its turn.
+    async fn read_since(&self, found: &SessionWithUser, asked: DateTime<Utc>) -> Result<bool, Rejection> {
+        let state = self.store().user_state(found.user.id).await?;
+        let slug = found.session.source.as_deref().unwrap_or_default();
+        Ok(state.as_ref().and_then(|state| state.link(slug)).is_some_and(|link| link.last_seen >= asked))
+    }
+
+    async fn read_again(&self, found: &SessionWithUser) -> Result<Admitted, Rejection> {
+        let slug = found.session.source.as_deref().unwrap_or_default();
+        let Some(source) = self.source(slug) else {
+            return Err(Rejection::refused(Reason::NoSuchUser, "the source is no longer configured"));
+        };
+        let Some(link) = link_of(found, &source) else {
+            return Err(Rejection::refused(Reason::NoSuchUser, "the user is no longer linked to the source"));
+        };
+        let hint = Dn::parse(&link.dn).ok();
+        let read = source.directory.read(&link.unique_id, hint.as_ref(), &source.wanted).await;
+        let person = match read {
+            Ok(Some(person)) => person,
+            Ok(None) => {
+                self.end_sessions(found.user.id).await;
+                return Err(Rejection::refused(Reason::NoSuchUser, "the entry is gone from the source")
+                    .at(slug, Some(&link.dn)));
+            }
+            Err(error) => return Err(Rejection::unavailable(chain(&error)).at(slug, Some(&link.dn))),
+        };
+        let reader = Reader::service();
+        let entering = Entering { source: &source, person: &person, reader: &reader, accepted: None, typed: None };
+        self.admit(entering, &|_: &Admission, _: &mut Plan| None).await
+    }
+}
+
+fn link_of<'a>(found: &'a SessionWithUser, source: &ActiveSource) -> Option<&'a Link> {
+    found.links.iter().find(|link| link.source == source.slug)
+}

@@ -1,0 +1,82 @@
+//! Where a typed name is looked up: its domain's source, whoever holds it in the store, or the
+//! first source, in order, that knows it.
+
+use super::attempt::Rejection;
+use super::{ActiveSource, Engine};
+use crate::Reason;
+use crate::name::{self, Asked, Domain};
+use crate::reconcile::username_key;
+use bindery_store::UserState;
+use std::sync::Arc;
+
+/// Longer names are nobody's.
+const MAX_NAME: usize = 512;
+
+/// Where to look.
+pub(crate) enum Route {
+    /// These sources, one after the other, each for these names; `held` is who has the name in the store.
+    Sources { sources: Vec<Arc<ActiveSource>>, names: Vec<String>, held: Option<Box<UserState>> },
+    /// A local account with a password and no link.
+    Local(Box<UserState>),
+}
+
+impl Engine {
+    /// The domains in force, for splitting and folding names.
+    pub(crate) fn with_domains<T>(&self, read: impl FnOnce(&[Domain<'_>]) -> T) -> T {
+        let sources = self.sources();
+        let domains: Vec<_> = sources
+            .iter()
+            .map(|s| Domain { slug: &s.slug, domain: s.domain.as_deref(), dns_domain: s.dns_domain.as_deref() })
+            .collect();
+        read(&domains)
+    }
+
+    /// Where a typed name is looked up. Asks the store, never a directory.
+    pub(crate) async fn route(&self, typed: &str) -> Result<Route, Rejection> {
+        // Directories take outer space for insignificant; so must whatever is compared here.
+        let typed = typed.trim();
+        if typed.is_empty() || typed.len() > MAX_NAME || typed.contains('\0') {
+            return Err(Rejection::refused(Reason::NoSuchUser, "no such name can exist"));
+        }
+        match self.with_domains(|domains| name::parse(typed, domains)) {
+            Asked::UnknownDomain(domain) => {
+                let detail =
+                    format!("domain {domain:?} is not configured; give a source this domain, or add [sources.\"*\"]");
+                Err(Rejection::refused(Reason::UnknownDomain, detail))
+            }
+            Asked::Source { slug, names } => {
+                let Some(source) = self.source(&slug) else {
+                    return Err(Rejection::unavailable("the configuration changed meanwhile"));
+                };
+                let key = names.last().map(|name| username_key(name)).unwrap_or_default();
+                let held = self.holder(&key).await?.filter(|held| held.link(&source.slug).is_some());
+                Ok(Route::Sources { sources: vec![source], names, held: held.map(Box::new) })
+            }
+            Asked::Anyone(name) => self.route_unqualified(name).await,
+        }
+    }
+
+    async fn route_unqualified(&self, name: String) -> Result<Route, Rejection> {
+        let all = self.sources();
+        let held = self.holder(&username_key(&name)).await?;
+        let Some(held) = held else {
+            return Ok(Route::Sources { sources: all.to_vec(), names: vec![name], held: None });
+        };
+        if held.links.is_empty() {
+            if held.user.password_hash.is_some() && self.settings().local_users {
+                return Ok(Route::Local(Box::new(held)));
+            }
+            return Ok(Route::Sources { sources: all.to_vec(), names: vec![name], held: None });
+        }
+        let own: Vec<_> = all.iter().filter(|source| held.link(&source.slug).is_some()).cloned().collect();
+        if own.is_empty() {
+            let detail = "their source is no longer configured; unlink the user or configure the source again";
+            return Err(Rejection::refused(Reason::NoSuchUser, detail));
+        }
+        Ok(Route::Sources { sources: own, names: vec![name], held: Some(Box::new(held)) })
+    }
+
+    async fn holder(&self, key: &str) -> Result<Option<UserState>, Rejection> {
+        Ok(self.store().user_state_by_username(key).await?)
+    }
+}

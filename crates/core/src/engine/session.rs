@@ -1,0 +1,257 @@
+//! Sessions: made in one function, read once in a while, refreshed when their person's last read is old.
+//!
+//! A request costs no query while its session was read within [`FRESH`]; what this process changes
+//! is forgotten at once, what another process changes counts after that time at the latest.
+
+use super::admission::Admission;
+use super::attempt::{Attempt, Rejection, chain};
+use super::view::UserView;
+use super::{Engine, refresh};
+use crate::rules::RefreshFailure;
+use crate::token::Token;
+use crate::{Outcome, Reason};
+use bindery_store::{Change, NewSession, SessionWithUser, StoreError, TokenHash};
+use chrono::{DateTime, Utc};
+use moka::sync::Cache as Moka;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How old a session's last read may be.
+const FRESH: Duration = Duration::from_millis(100);
+/// Sessions kept in memory.
+const CACHED: u64 = 100_000;
+/// A session's last use is written at most this often.
+const TOUCH: Duration = Duration::from_mins(1);
+
+/// Whose request it is.
+#[derive(Debug)]
+pub struct Current {
+    /// The user.
+    pub user: UserView,
+    /// The user as JSON, made once.
+    pub json: bytes::Bytes,
+    /// The source that answered for them at sign-in; none after a local password.
+    pub source: Option<String>,
+    /// The session ends then, whatever happens.
+    pub expires_at: DateTime<Utc>,
+    /// Whether "remember me" was ticked.
+    pub remember: bool,
+}
+
+/// Why a token opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// There is no such session, or it has run out.
+    NoSession,
+    /// Its person may no longer sign in.
+    NotAllowed(Option<Reason>),
+}
+
+/// What a token opens.
+#[derive(Debug, Clone)]
+pub enum SessionState {
+    /// A session.
+    Active(Arc<Current>),
+    /// Nothing.
+    Ended(Ended),
+    /// Nobody can tell now; the session stays.
+    Unavailable {
+        /// The status to answer with.
+        status: u16,
+        /// An HTML file to answer with.
+        page: Option<std::path::PathBuf>,
+        /// For operators.
+        detail: String,
+    },
+}
+
+#[derive(Clone)]
+struct Held {
+    current: Arc<Current>,
+    read_at: Instant,
+    generation: u64,
+    /// When its person must be read again.
+    refresh_at: Option<DateTime<Utc>>,
+}
+
+/// Sessions read of late.
+pub(crate) struct Cache {
+    sessions: Moka<TokenHash, Held>,
+    generation: AtomicU64,
+    pub(crate) refreshes: refresh::Refreshes,
+}
+
+impl Cache {
+    pub(crate) fn new() -> Self {
+        let sessions = Moka::builder().max_capacity(CACHED).time_to_live(Duration::from_secs(1)).build();
+        Self { sessions, generation: AtomicU64::new(0), refreshes: refresh::Refreshes::default() }
+    }
+
+    /// Nothing read so far counts any more.
+    pub(crate) fn clear(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What was read of this user no longer counts. Changes are rare and reads cheap: everybody is read anew.
+    pub(crate) fn forget_user(&self, _user: Uuid) {
+        self.clear();
+    }
+
+    fn get(&self, token: &TokenHash, now: DateTime<Utc>) -> Option<Arc<Current>> {
+        let held = self.sessions.get(token)?;
+        let good = held.generation == self.generation.load(Ordering::Acquire)
+            && held.read_at.elapsed() < FRESH
+            && held.refresh_at.is_none_or(|at| now < at)
+            && now < held.current.expires_at;
+        good.then_some(held.current)
+    }
+}
+
+/// Makes a session. The only place that does, and only from an admission.
+pub(crate) fn start(engine: &Engine, admission: &Admission, attempt: &Attempt) -> (Token, Change) {
+    let settings = engine.settings();
+    let token = Token::generate(engine.entropy());
+    let remembered = settings.remember_me.filter(|_| attempt.remember);
+    let (lifetime, idle) = remembered.map_or((settings.lifetime, settings.idle), |remember| (remember, remember));
+    let now = engine.now();
+    let session = NewSession {
+        token: token.hash(),
+        user_id: admission.user(),
+        source: admission.source().map(str::to_owned),
+        expires_at: after(now, lifetime),
+        idle_expires_at: after(now, idle.min(lifetime)),
+        remember: remembered.is_some(),
+        user_agent: attempt.user_agent.clone().unwrap_or_default(),
+        address: attempt.address.map(|address| address.to_string()).unwrap_or_default(),
+    };
+    (token, Change::StartSession(session))
+}
+
+fn after(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    chrono::Duration::from_std(duration)
+        .ok()
+        .and_then(|d| now.checked_add_signed(d))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+impl Engine {
+    /// What a session token opens. No query and no directory while it was read of late.
+    pub async fn session(&self, token: &Token) -> SessionState {
+        let hash = token.hash();
+        if let Some(current) = self.0.sessions.get(&hash, self.now()) {
+            return SessionState::Active(current);
+        }
+        match self.read_session(hash).await {
+            Ok(state) => state,
+            Err(error) => SessionState::Unavailable { status: 503, page: None, detail: chain(&error) },
+        }
+    }
+
+    /// Ends a session.
+    pub async fn sign_out(&self, token: &Token) -> Result<(), StoreError> {
+        self.0.sessions.sessions.invalidate(&token.hash());
+        self.store().end_session(token.hash()).await?;
+        self.0.sessions.clear();
+        Ok(())
+    }
+
+    async fn read_session(&self, hash: TokenHash) -> Result<SessionState, StoreError> {
+        let generation = self.0.sessions.generation.load(Ordering::Acquire);
+        let read_at = Instant::now();
+        let Some(found) = self.store().session(hash, self.now()).await? else {
+            return Ok(SessionState::Ended(Ended::NoSession));
+        };
+        if !found.user.is_active() || !self.still_configured(&found) {
+            return Ok(SessionState::Ended(Ended::NotAllowed(Some(Reason::AccountDisabled))));
+        }
+        let mut refresh_at = self.refresh_due(&found);
+        if refresh_at.is_some_and(|at| at <= self.now()) {
+            match self.refresh(&found).await {
+                Ok(()) => return self.read_after_refresh(hash).await,
+                Err(rejection) => {
+                    if let Some(state) = self.after_failed_refresh(&found, &rejection) {
+                        return Ok(state);
+                    }
+                    refresh_at = None;
+                }
+            }
+        }
+        self.hold(found, generation, read_at, refresh_at).await.map(SessionState::Active)
+    }
+
+    async fn read_after_refresh(&self, hash: TokenHash) -> Result<SessionState, StoreError> {
+        let generation = self.0.sessions.generation.load(Ordering::Acquire);
+        let read_at = Instant::now();
+        let Some(found) = self.store().session(hash, self.now()).await? else {
+            return Ok(SessionState::Ended(Ended::NoSession));
+        };
+        if !found.user.is_active() {
+            return Ok(SessionState::Ended(Ended::NotAllowed(Some(Reason::AccountDisabled))));
+        }
+        let refresh_at = self.refresh_due(&found);
+        self.hold(found, generation, read_at, refresh_at).await.map(SessionState::Active)
+    }
+
+    /// Somebody's source, or local accounts as such, may have left the configuration since.
+    fn still_configured(&self, found: &SessionWithUser) -> bool {
+        match &found.session.source {
+            Some(slug) => self.source(slug).is_some(),
+            None => self.settings().local_users,
+        }
+    }
+
+    fn after_failed_refresh(&self, found: &SessionWithUser, rejection: &Rejection) -> Option<SessionState> {
+        if rejection.outcome == Outcome::Refused && rejection.reason.is_some_and(super::admit::ends_sessions) {
+            return Some(SessionState::Ended(Ended::NotAllowed(rejection.reason)));
+        }
+        let source = found.session.source.as_deref().and_then(|slug| self.source(slug))?;
+        let detail = rejection.detail.clone();
+        match &source.rules.provisioning.on_refresh_failure {
+            RefreshFailure::Keep => None,
+            RefreshFailure::Refuse => Some(SessionState::Unavailable { status: 503, page: None, detail }),
+            RefreshFailure::Respond { status, page } => {
+                Some(SessionState::Unavailable { status: *status, page: page.clone(), detail })
+            }
+        }
+    }
+
+    async fn hold(
+        &self,
+        found: SessionWithUser,
+        generation: u64,
+        read_at: Instant,
+        refresh_at: Option<DateTime<Utc>>,
+    ) -> Result<Arc<Current>, StoreError> {
+        self.touch(&found).await?;
+        let token = found.session.token;
+        let user = self.view_of(found.user, &found.links).await?;
+        let json = serde_json::to_vec(&user).unwrap_or_default().into();
+        let current = Arc::new(Current {
+            user,
+            json,
+            source: found.session.source,
+            expires_at: found.session.expires_at,
+            remember: found.session.remember,
+        });
+        let held = Held { current: current.clone(), read_at, generation, refresh_at };
+        self.0.sessions.sessions.insert(token, held);
+        Ok(current)
+    }
+
+    async fn touch(&self, found: &SessionWithUser) -> Result<(), StoreError> {
+        let now = self.now();
+        let settings = self.settings();
+        let idle = settings.remember_me.filter(|_| found.session.remember).unwrap_or(settings.idle);
+        // Written often enough that a short idle time is still kept to a tenth.
+        let every = TOUCH.min(idle / 10);
+        let stale_before = now - chrono::Duration::from_std(every).unwrap_or_default();
+        if found.session.last_used > stale_before {
+            return Ok(());
+        }
+        let idle_expires_at = after(now, idle).min(found.session.expires_at);
+        self.store().touch_session(found.session.token, now, idle_expires_at, stale_before).await.map(drop)
+    }
+}

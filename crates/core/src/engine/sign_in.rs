@@ -1,0 +1,407 @@
+//! Sign-in with a password, from the typed name to an outcome.
+
+use super::admission::Admission;
+use super::admit::{Admitted, Entering};
+use super::attempt::{Attempt, Rejection, SignIn, Via, chain};
+use super::route::Route;
+use super::throttle::{self, Permit};
+use super::{ActiveSource, Engine, session};
+use crate::events::Event;
+use crate::name;
+use crate::password::Verdict;
+use crate::{Outcome, Reason};
+use bindery_directory::{AccountState, Authentication, DirectoryError, Found, PasswordCheck, Person, Reader, Refusal};
+use bindery_store::{Change, Limit, NewAudit, PasswordHash, Plan, ThrottleKind, UserState};
+use secrecy::ExposeSecret;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Refusals before a correct password end on a multiple of this, whatever work they took: long
+/// enough for an argon2 run or a directory's answer, so that their time tells nobody apart.
+const LEVEL: Duration = Duration::from_millis(250);
+
+/// Leave to try, and what a failure counts for.
+pub(crate) struct Turn {
+    permits: Vec<Permit>,
+    keys: Vec<Limit>,
+    window: Duration,
+}
+
+impl Engine {
+    /// A sign-in, for real: checks, decides, writes, and (over HTTP) starts a session.
+    pub async fn sign_in(&self, attempt: Attempt) -> SignIn {
+        let started = Instant::now();
+        let mut turn = Turn { permits: Vec::new(), keys: Vec::new(), window: self.settings().throttle.window };
+        let judged = self.judge(&attempt, &mut turn).await;
+        self.settle_turn(&judged, &turn).await;
+        drop(turn);
+        let end = match judged {
+            Ok(admitted) => self.welcome(&attempt, admitted).await,
+            Err(rejection) => self.turn_away(&attempt, rejection).await,
+        };
+        if attempt.via == Via::Http && end.outcome == Outcome::Refused && !end.password_verified {
+            level(started).await;
+        }
+        end
+    }
+
+    async fn judge(&self, attempt: &Attempt, turn: &mut Turn) -> Result<Admitted, Rejection> {
+        let password = attempt.password.expose_secret();
+        if password.is_empty() || password.contains('\0') {
+            let detail = "an empty password, or one with NUL, is never sent to a directory (RFC 4513, 5.1.2)";
+            return Err(Rejection::refused(Reason::EmptyPassword, detail));
+        }
+        if attempt.via == Via::Http {
+            let key = self.with_domains(|domains| name::throttle_key(&attempt.username, domains));
+            if let Some(address) = attempt.address {
+                self.take_turn(turn, ThrottleKind::Address, name::address_key(address)).await?;
+            }
+            self.take_turn(turn, ThrottleKind::User, key).await?;
+        }
+        match self.route(&attempt.username).await? {
+            Route::Local(user) => self.by_local_password(attempt, turn, *user).await,
+            Route::Sources { sources, names, held } => {
+                for source in sources {
+                    if let Some(admitted) = self.at_source(attempt, turn, &source, &names, held.as_deref()).await? {
+                        return Ok(admitted);
+                    }
+                }
+                Err(Rejection::refused(
+                    Reason::NoSuchUser,
+                    "no source has such an entry, and no local account has a password",
+                ))
+            }
+        }
+    }
+
+    /// One source's answer; `None` when nobody there has the name.
+    async fn at_source(
+        &self,
+        attempt: &Attempt,
+        turn: &mut Turn,
+        source: &ActiveSource,
+        names: &[String],
+        held: Option<&UserState>,
+    ) -> Result<Option<Admitted>, Rejection> {
+        for name in names {
+            let checked = match self.check_password(attempt, turn, source, name).await {
+                Ok(Some(checked)) => checked,
+                Ok(None) => continue,
+                Err(Trouble::Rejected(rejection)) => return Err(rejection),
+                Err(Trouble::Directory(error)) => {
+                    return self.without_directory(attempt, source, held, error).await.map(Some);
+                }
+            };
+            let dn = checked.dn;
+            let state = judge_password(checked.check).map_err(|r| r.at(&source.slug, Some(&dn)))?;
+            let Some(person) = checked.person else {
+                return Err(
+                    Rejection::unavailable("the entry could not be read after the bind").at(&source.slug, Some(&dn))
+                );
+            };
+            let entering = Entering {
+                source,
+                person: &person,
+                reader: &checked.reader,
+                accepted: Some(state),
+                typed: Some(&attempt.username),
+            };
+            let finish = |admission: &Admission, plan: &mut Plan| self.finish(attempt, admission, plan);
+            let admitted = self.admit(entering, &finish).await.map_err(Rejection::after_password)?;
+            self.keep_verifier(attempt, source, admitted.admission.user()).await;
+            return Ok(Some(admitted));
+        }
+        Ok(None)
+    }
+
+    async fn check_password(
+        &self,
+        attempt: &Attempt,
+        turn: &mut Turn,
+        source: &ActiveSource,
+        name: &str,
+    ) -> Result<Option<Checked>, Trouble> {
+        if source.is_as_user() {
+            return self.check_as_user(attempt, source, name).await;
+        }
+        let person = match source.directory.find(name, &source.wanted).await {
+            Ok(Found::One(person)) => person,
+            Ok(Found::Nobody) => return Ok(None),
+            Ok(Found::Several(dns)) => return Err(Trouble::Rejected(ambiguous(source, &dns))),
+            Err(error) => return Err(trouble(source, error)),
+        };
+        if attempt.via == Via::Http {
+            // A second key, so that the spellings that the directory takes for one person are counted as one.
+            let key = format!("{}\0{}", source.slug, person.unique_id);
+            self.take_turn(turn, ThrottleKind::User, key).await.map_err(Trouble::Rejected)?;
+        }
+        let check = source.directory.check_password(&person, &attempt.password).await;
+        let check = check.map_err(|error| trouble(source, error))?;
+        let dn = person.dn.to_string();
+        Ok(Some(Checked { person: Some(person), dn, check, reader: Reader::service() }))
+    }
+
+    async fn check_as_user(
+        &self,
+        attempt: &Attempt,
+        source: &ActiveSource,
+        name: &str,
+    ) -> Result<Option<Checked>, Trouble> {
+        match source.directory.authenticate(name, &attempt.password, &source.wanted).await {
+            Ok(Authentication::Checked { person, dn, check, reader }) => {
+                Ok(Some(Checked { person, dn: dn.to_string(), check, reader }))
+            }
+            Ok(Authentication::Nobody) => Ok(None),
+            Ok(Authentication::Several(dns)) => Err(Trouble::Rejected(ambiguous(source, &dns))),
+            Err(error) => Err(trouble(source, error)),
+        }
+    }
+
+    async fn by_local_password(
+        &self,
+        attempt: &Attempt,
+        turn: &mut Turn,
+        user: UserState,
+    ) -> Result<Admitted, Rejection> {
+        if attempt.via == Via::Http {
+            self.take_turn(turn, ThrottleKind::User, user.user.id.to_string()).await?;
+        }
+        let stored = user.user.password_hash.as_ref().map_or("", PasswordHash::expose);
+        let verdict = self.passwords().verify(&attempt.password, stored).await;
+        if verdict == Verdict::Wrong {
+            return Err(Rejection::refused(Reason::BadCredentials, "the local password is wrong"));
+        }
+        if !user.user.is_active() {
+            return Err(
+                Rejection::refused(Reason::AccountDisabled, "the local account is deactivated").after_password()
+            );
+        }
+        let mut plan = Plan::default();
+        if verdict == Verdict::RightUpgrade
+            && let Some(hash) = self.passwords().hash(&attempt.password, self.entropy()).await
+        {
+            plan.changes.push(Change::SetPassword { user: user.user.id, hash: Some(PasswordHash::new(hash)) });
+        }
+        self.authorize_local(&user, &mut plan).await;
+        let admission = Admission::by_local_password(user.user.id);
+        let token = self.finish(attempt, &admission, &mut plan);
+        self.store().apply(&plan, self.now()).await?;
+        Ok(Admitted { admission, token })
+    }
+
+    /// Puts what every sign-in writes at its end into the same transaction: session, time and audit.
+    pub(crate) fn finish(
+        &self,
+        attempt: &Attempt,
+        admission: &Admission,
+        plan: &mut Plan,
+    ) -> Option<crate::token::Token> {
+        plan.changes.push(Change::SignedIn { user: admission.user() });
+        plan.changes.push(Change::Record(NewAudit {
+            user_id: Some(admission.user()),
+            source: admission.source().map(str::to_owned),
+            ..self.audit_line(attempt, Outcome::SignedIn, None, "")
+        }));
+        if attempt.via != Via::Http {
+            return None;
+        }
+        let (token, change) = session::start(self, admission, attempt);
+        plan.changes.push(change);
+        Some(token)
+    }
+
+    fn audit_line(&self, attempt: &Attempt, outcome: Outcome, reason: Option<Reason>, detail: &str) -> NewAudit {
+        let mut details = serde_json::Map::new();
+        if !detail.is_empty() {
+            details.insert("detail".to_owned(), detail.into());
+        }
+        NewAudit {
+            id: self.new_id(),
+            event: "sign_in".to_owned(),
+            outcome: outcome.as_str().to_owned(),
+            reason: reason.map(Reason::as_str).unwrap_or_default().to_owned(),
+            username: attempt.username.clone(),
+            user_id: None,
+            source: None,
+            address: attempt.address.map(|address| address.to_string()).unwrap_or_default(),
+            via: attempt.via.as_str().to_owned(),
+            detail: details,
+        }
+    }
+
+    async fn welcome(&self, attempt: &Attempt, admitted: Admitted) -> SignIn {
+        let admission = admitted.admission;
+        let source = admission.source().map(str::to_owned);
+        count(Outcome::SignedIn, None, source.as_deref());
+        tracing::info!(target: "bindery_core::sign_in", user = %admission.user(), source = source.as_deref(), "signed in");
+        self.tell(&Event::SignedIn { user: admission.user(), source: source.clone(), typed: attempt.username.clone() });
+        let user = match self.view(admission.user()).await {
+            Ok(user) => user,
+            Err(error) => return SignIn { source, ..rejected(Rejection::from(error)) },
+        };
+        SignIn {
+            outcome: Outcome::SignedIn,
+            reason: None,
+            password_verified: true,
+            source,
+            dn: admission.dn().map(str::to_owned),
+            user,
+            token: admitted.token,
+            retry_after: None,
+            detail: String::new(),
+        }
+    }
+
+    async fn turn_away(&self, attempt: &Attempt, rejection: Rejection) -> SignIn {
+        count(rejection.outcome, rejection.reason, rejection.source.as_deref());
+        tracing::info!(
+            target: "bindery_core::sign_in",
+            outcome = rejection.outcome.as_str(),
+            reason = rejection.reason.map(Reason::as_str),
+            source = rejection.source.as_deref(),
+            detail = ?rejection.detail,
+            "not signed in"
+        );
+        let line = self.audit_line(attempt, rejection.outcome, rejection.reason, &rejection.detail);
+        let line = NewAudit { source: rejection.source.clone(), ..line };
+        // The refusal stands whether or not its trace could be written.
+        if let Err(error) = self.store().apply(&Plan::from(vec![Change::Record(line)]), self.now()).await {
+            tracing::error!(target: "bindery_core::sign_in", error = chain(&error), "the audit could not be written");
+        }
+        let (outcome, reason) = (rejection.outcome, rejection.reason);
+        self.tell(&Event::SignInFailed { typed: attempt.username.clone(), outcome, reason });
+        rejected(rejection)
+    }
+
+    async fn take_turn(&self, turn: &mut Turn, kind: ThrottleKind, key: String) -> Result<(), Rejection> {
+        let limits = self.settings().throttle;
+        let limit = match kind {
+            ThrottleKind::User => limits.per_user,
+            ThrottleKind::Address => limits.per_address,
+        };
+        let limit = Limit { kind, key, limit };
+        let permit = self.0.gate.enter(self.store(), limit.clone(), limits.window, self.now()).await?;
+        turn.permits.push(permit);
+        turn.keys.push(limit);
+        Ok(())
+    }
+
+    /// Counts a wrong guess; forgets those of a user who is in. An outage counts for nothing.
+    async fn settle_turn(&self, judged: &Result<Admitted, Rejection>, turn: &Turn) {
+        match judged {
+            Err(rejection) if counts(rejection) => {
+                throttle::record(self.store(), &turn.keys, turn.window, self.now()).await;
+            }
+            Err(rejection) if !rejection.password_verified => {}
+            _ => {
+                for (permit, key) in turn.permits.iter().zip(&turn.keys) {
+                    if key.kind == ThrottleKind::User
+                        && permit.failures > 0
+                        && let Err(error) = self.store().clear_failures(key.kind, &key.key).await
+                    {
+                        tracing::error!(target: "bindery_core::throttle", error = chain(&error), "failures could not be cleared");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What one source found out about a password.
+struct Checked {
+    person: Option<Box<Person>>,
+    dn: String,
+    check: PasswordCheck,
+    reader: Reader,
+}
+
+enum Trouble {
+    Rejected(Rejection),
+    Directory(DirectoryError),
+}
+
+fn trouble(source: &ActiveSource, error: DirectoryError) -> Trouble {
+    match error {
+        error @ DirectoryError::MissingUniqueId { .. } => Trouble::Rejected(find_failed(source, &error)),
+        error => Trouble::Directory(error),
+    }
+}
+
+/// What a failed look-up means for whoever asked.
+pub(crate) fn find_failed(source: &ActiveSource, error: &DirectoryError) -> Rejection {
+    match error {
+        DirectoryError::MissingUniqueId { dn, .. } => {
+            Rejection::refused(Reason::MissingAttribute, error.to_string()).at(&source.slug, Some(dn))
+        }
+        error => Rejection::unavailable(chain(error)).at(&source.slug, None),
+    }
+}
+
+/// Whether a refusal says that somebody guessed.
+fn counts(rejection: &Rejection) -> bool {
+    rejection.outcome == Outcome::Refused
+        && !rejection.password_verified
+        && !matches!(rejection.reason, Some(Reason::Throttled | Reason::EmptyPassword))
+}
+
+fn judge_password(check: PasswordCheck) -> Result<AccountState, Rejection> {
+    match check {
+        PasswordCheck::Accepted(state) => Ok(state),
+        PasswordCheck::Wrong => Err(Rejection::refused(Reason::BadCredentials, "the directory refused the password")),
+        PasswordCheck::Refused { refusal, password_was_right } => {
+            let mut rejection = Rejection::refused(reason_of(refusal), "the directory refused the bind");
+            rejection.password_verified = password_was_right;
+            Err(rejection)
+        }
+    }
+}
+
+fn reason_of(refusal: Refusal) -> Reason {
+    match refusal {
+        Refusal::AccountLocked => Reason::AccountLocked,
+        Refusal::AccountExpired => Reason::AccountExpired,
+        Refusal::PasswordExpired => Reason::PasswordExpired,
+        Refusal::PasswordMustChange => Reason::PasswordMustChange,
+        Refusal::SignInHours => Reason::SignInHours,
+        Refusal::WorkstationNotAllowed => Reason::WorkstationNotAllowed,
+        // `AccountDisabled`, and what this version has no word for.
+        _ => Reason::AccountDisabled,
+    }
+}
+
+pub(crate) fn ambiguous(source: &ActiveSource, dns: &[bindery_directory::Dn]) -> Rejection {
+    let names: Vec<_> = dns.iter().map(ToString::to_string).collect();
+    let detail = format!("several entries have that name: {}", names.join("; "));
+    Rejection::refused(Reason::AmbiguousUser, detail).at(&source.slug, None)
+}
+
+fn rejected(rejection: Rejection) -> SignIn {
+    SignIn {
+        outcome: rejection.outcome,
+        reason: rejection.reason,
+        password_verified: rejection.password_verified,
+        source: rejection.source,
+        dn: rejection.dn,
+        user: None,
+        token: None,
+        retry_after: rejection.retry_after,
+        detail: rejection.detail,
+    }
+}
+
+fn count(outcome: Outcome, reason: Option<Reason>, source: Option<&str>) {
+    metrics::counter!(
+        "bindery_sign_ins_total",
+        "outcome" => outcome.as_str(),
+        "reason" => reason.map(Reason::as_str).unwrap_or_default(),
+        "source" => source.unwrap_or_default().to_owned(),
+    )
+    .increment(1);
+}
+
+async fn level(started: Instant) {
+    let spent = started.elapsed();
+    let steps = spent.as_millis().checked_div(LEVEL.as_millis()).unwrap_or_default().saturating_add(1);
+    let until = LEVEL.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX));
+    tokio::time::sleep(until.saturating_sub(spent)).await;
+}

@@ -1,0 +1,57 @@
+//! A source in service: its directory, its rules, and what both ask of it.
+
+use crate::config::{PasswordSettings, SourceConfig, SyncSettings};
+use crate::rules::RuleSet;
+use bindery_directory::settings::Bind;
+use bindery_directory::{GroupSelector, Source, Wanted};
+use std::path::PathBuf;
+
+/// A source in service. Made from the configuration, or from what the store holds.
+pub struct ActiveSource {
+    /// Its name.
+    pub slug: String,
+    /// NetBIOS name of its domain.
+    pub domain: Option<String>,
+    /// DNS name of its domain.
+    pub dns_domain: Option<String>,
+    /// Shown where people choose or see a source.
+    pub icon: Option<PathBuf>,
+    /// The handle on its directory.
+    pub directory: Source,
+    /// Its rules.
+    pub rules: RuleSet,
+    /// Every group that its rules name.
+    pub selectors: Vec<GroupSelector>,
+    /// Every attribute that its rules use.
+    pub wanted: Wanted,
+    /// Password changes, and sign-in while every server is down.
+    pub passwords: PasswordSettings,
+    /// Reading everybody.
+    pub sync: SyncSettings,
+    /// The app's own keys.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ActiveSource {
+    /// Puts a source into service. Connects to nothing.
+    pub fn new(config: &SourceConfig) -> Self {
+        Self {
+            slug: config.slug.clone(),
+            domain: config.domain.clone(),
+            dns_domain: config.dns_domain.clone(),
+            icon: config.icon.clone(),
+            directory: Source::new(config.directory.clone()),
+            rules: config.rules.clone(),
+            selectors: config.rules.selectors(),
+            wanted: config.rules.wanted(),
+            passwords: config.passwords,
+            sync: config.sync.clone(),
+            extra: config.extra.clone(),
+        }
+    }
+
+    /// Whether people are read on their own connection, without a service account.
+    pub fn is_as_user(&self) -> bool {
+        matches!(self.directory.settings().bind, Bind::AsUser)
+    }
+}

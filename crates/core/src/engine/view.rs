@@ -1,0 +1,127 @@
+//! A user as `user show`, `/api/v1/me` and the pages give them.
+
+use super::Engine;
+use crate::rules::fold;
+use bindery_store::{Flags, Link, Profile, StoreError, User};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A user with their groups and permissions, live ones included. The JSON keys are a contract.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UserView {
+    /// Never changes.
+    pub id: Uuid,
+    /// As shown.
+    pub username: String,
+    /// Given name.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+    /// E-mail address.
+    pub email: String,
+    /// The name to greet with.
+    pub display_name: String,
+    /// `is_active`, `is_staff`, `is_superuser` and the app's own, at top level.
+    #[serde(flatten)]
+    pub flags: Flags,
+    /// Other mapped fields.
+    pub profile: Profile,
+    /// Names of local groups.
+    pub groups: Vec<String>,
+    /// Everything they may do.
+    pub permissions: Vec<String>,
+    /// Their entry, if they have one.
+    pub link: Option<LinkView>,
+}
+
+/// Which entry a user is tied to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkView {
+    /// The source.
+    pub source: String,
+    /// The entry's immutable identifier.
+    pub unique_id: String,
+    /// Where it was when last read.
+    pub dn: String,
+    /// When it was last read.
+    pub last_seen: DateTime<Utc>,
+}
+
+impl UserView {
+    /// Puts a view together from what the store gave.
+    pub fn new(user: User, links: &[Link], groups: Vec<String>, permissions: Vec<String>) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            first_name: user.first_name,
+            last_name: user.last_name,
+            email: user.email,
+            display_name: user.display_name,
+            flags: user.flags,
+            profile: user.profile,
+            groups,
+            permissions,
+            link: links.first().map(LinkView::from),
+        }
+    }
+
+    /// A flag's value; false when it was never set.
+    pub fn flag(&self, name: &str) -> bool {
+        self.flags.get(name).copied().unwrap_or(false)
+    }
+
+    /// The name to greet with: display name, else first and last, else the username.
+    pub fn full_name(&self) -> String {
+        if !self.display_name.is_empty() {
+            return self.display_name.clone();
+        }
+        let name = format!("{} {}", self.first_name, self.last_name);
+        if name.trim().is_empty() { self.username.clone() } else { name.trim().to_owned() }
+    }
+
+    /// Whether they may do it. A superuser may do everything.
+    pub fn may(&self, permission: &str) -> bool {
+        self.flag("is_superuser") || self.permissions.iter().any(|own| own == permission)
+    }
+
+    /// Whether they are in a local group, names compared folded.
+    pub fn in_group(&self, name: &str) -> bool {
+        let name = fold(name);
+        self.groups.iter().any(|group| fold(group) == name)
+    }
+}
+
+impl From<&Link> for LinkView {
+    fn from(link: &Link) -> Self {
+        Self {
+            source: link.source.clone(),
+            unique_id: link.unique_id.clone(),
+            dn: link.dn.clone(),
+            last_seen: link.last_seen,
+        }
+    }
+}
+
+impl Engine {
+    /// A user as others see them, or nothing where there is no such user.
+    pub async fn view(&self, id: Uuid) -> Result<Option<UserView>, StoreError> {
+        let Some(state) = self.store().user_state(id).await? else { return Ok(None) };
+        self.view_of(state.user, &state.links).await.map(Some)
+    }
+
+    /// The same for a user who is at hand.
+    pub async fn view_of(&self, user: User, links: &[Link]) -> Result<UserView, StoreError> {
+        let memberships = self.store().memberships(user.id).await?;
+        let mut groups: Vec<String> = memberships.into_iter().map(|membership| membership.group_name).collect();
+        groups.dedup();
+        let mut permissions = self.store().permissions_of_user(user.id).await?;
+        if !user.live_groups.is_empty() {
+            let live: Vec<String> = user.live_groups.iter().cloned().collect();
+            permissions.extend(self.store().permissions_of_groups(&live).await?);
+            permissions.sort();
+            permissions.dedup();
+        }
+        Ok(UserView::new(user, links, groups, permissions))
+    }
+}
