@@ -108,8 +108,8 @@ impl Run<'_> {
     async fn take_user(&mut self, id: Uuid, version: Option<i64>, bump: bool) -> Result<(), StoreError> {
         // An UPDATE even where nothing moves: it locks the row, so that the check still holds when we commit.
         let sql = concat!(
-            "UPDATE users AS u SET version = u.version + $2, updated_at = CASE WHEN $2 = 0 THEN u.updated_at ELSE $3 END \
-             WHERE u.id = $1 AND ($4 IS NULL OR u.version = $4) RETURNING ",
+            "UPDATE users SET version = users.version + $2, updated_at = CASE WHEN $2 = 0 THEN users.updated_at ELSE $3 END \
+             WHERE users.id = $1 AND ($4 IS NULL OR users.version = $4) RETURNING ",
             user_columns!()
         );
         let args = args![id, i64::from(bump), self.now, version];

@@ -111,7 +111,7 @@ pub enum Trouble {
     #[error("there is no such database; create it with createdb, or correct [store] url")]
     NoDatabase,
     /// No connection became free in time.
-    #[error("it is too busy: no connection became free in time")]
+    #[error("no connection could be had in time; it does not answer, or is too busy")]
     Busy,
     /// It is starting, stopping, or out of resources.
     #[error("the server is starting, stopping or out of resources; it is tried again with the next request")]

@@ -24,8 +24,8 @@ impl Store {
         let sql = concat!(
             "SELECT ",
             user_columns!(),
-            ", m.owner FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.group_id = $1 \
-             ORDER BY u.username_key, m.owner"
+            ", m.owner FROM memberships m JOIN users ON users.id = m.user_id WHERE m.group_id = $1 \
+             ORDER BY users.username_key, m.owner"
         );
         let member = |row: &Row| Ok((row.user()?, Owner::from(row.get::<String>("owner")?)));
         self.db.rows(sql, args![group]).await?.iter().map(member).collect()

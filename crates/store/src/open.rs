@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
@@ -100,6 +100,17 @@ fn sqlite_pool(tuning: Tuning) -> SqlitePoolOptions {
         .max_lifetime(None)
         // There is no network that could have lost the connection.
         .test_before_acquire(false)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                if connection.is_in_transaction() {
+                    // Dropped midway: the rollback is on its way, and the ping waits behind it.
+                    connection.ping().await?;
+                }
+                // On a full disk SQLite undoes a transaction by itself, and the driver, which does not know, would count
+                // it as open for ever. Such a connection ends here.
+                Ok(!connection.is_in_transaction())
+            })
+        })
 }
 
 async fn open_memory(store: &str, tuning: Tuning) -> Result<Pool, StoreError> {
@@ -145,12 +156,21 @@ async fn migrate_sqlite(store: &str, pool: &SqlitePool) -> Result<(), StoreError
     }
     // Two processes may open a new file at once: the lock makes one of them wait, and then find everything done.
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(driver)?;
-    SQLITE.run(&mut *tx).await.map_err(|error| migration_failed(store, error))?;
+    // run_direct, because the future of run() is not Send on a borrowed connection.
+    SQLITE.run_direct(None, &mut *tx, false).await.map_err(|error| migration_failed(store, error))?;
     tx.commit().await.map_err(driver)
 }
 
 async fn open_postgres(store: &str, options: &PgConnectOptions, tuning: Tuning) -> Result<Pool, StoreError> {
     let options = options.clone().application_name("bindery").disable_statement_logging();
+    // Not through the pool, which tries a closed port again until its patience ends.
+    let first = tokio::time::timeout(tuning.patience, PgConnection::connect_with(&options)).await;
+    let mut first = first
+        .map_err(|_| StoreError::unavailable(store, Trouble::Unreachable))?
+        .map_err(|error| StoreError::from_driver(store, error))?;
+    migrate_postgres(store, &mut first).await?;
+    // Whether it ends politely is of no consequence.
+    let _ = first.close().await;
     let pool = PgPoolOptions::new()
         .max_connections(tuning.connections)
         .acquire_timeout(tuning.patience)
@@ -165,17 +185,14 @@ async fn open_postgres(store: &str, options: &PgConnectOptions, tuning: Tuning) 
             })
         })
         .connect_lazy_with(options);
-    migrate_postgres(store, &pool).await?;
     Ok(Pool::Postgres(pool))
 }
 
-async fn migrate_postgres(store: &str, pool: &PgPool) -> Result<(), StoreError> {
-    let driver = |error| StoreError::from_driver(store, error);
-    let mut connection = pool.acquire().await.map_err(driver)?;
+async fn migrate_postgres(store: &str, connection: &mut PgConnection) -> Result<(), StoreError> {
     match sqlx::query_scalar(APPLIED).fetch_all(&mut *connection).await {
         // 42P01, no such table: a new database.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {}
-        Err(error) => return Err(driver(error)),
+        Err(error) => return Err(StoreError::from_driver(store, error)),
         applied => {
             if is_current(&POSTGRES, applied) {
                 return Ok(());
@@ -183,7 +200,7 @@ async fn migrate_postgres(store: &str, pool: &PgPool) -> Result<(), StoreError> 
         }
     }
     // Takes an advisory lock of its own, so that replicas may start together.
-    POSTGRES.run(&mut *connection).await.map_err(|error| migration_failed(store, error))
+    POSTGRES.run_direct(None, connection, false).await.map_err(|error| migration_failed(store, error))
 }
 
 const APPLIED: &str = "SELECT checksum FROM _sqlx_migrations WHERE success ORDER BY version";
@@ -205,5 +222,97 @@ fn migration_failed(store: &str, error: MigrateError) -> StoreError {
             schema(format!("migration {version} was another when it was applied; restore a backup"))
         }
         error => schema(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Change, NewUser, Plan};
+
+    fn crowd(count: u128) -> Plan {
+        let user = |n: u128| {
+            let name = format!("user {n} {}", "x".repeat(500));
+            NewUser { id: uuid::Uuid::from_u128(n), username: name.clone(), username_key: name, ..NewUser::default() }
+        };
+        Plan::from((0..count).map(|n| Change::CreateUser(user(n))).collect::<Vec<_>>())
+    }
+
+    fn writer(store: &Store) -> &SqlitePool {
+        match &store.db.pool {
+            Pool::Sqlite { writer, .. } => writer,
+            Pool::Postgres(_) => panic!("these tests are about SQLite"),
+        }
+    }
+
+    /// What a process killed now would leave behind.
+    fn crash(folder: &Path) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for file in ["bindery.db", "bindery.db-wal"] {
+            std::fs::copy(folder.join(file), copy.path().join(file)).unwrap();
+        }
+        copy
+    }
+
+    async fn open(folder: &Path) -> Store {
+        let url = format!("sqlite:{}", folder.join("bindery.db").display());
+        Store::open(&StoreUrl::parse(&url).unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn killed_midway_a_plan_leaves_nothing_and_what_was_committed_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        // So small a cache that pages of the open transaction reach the log.
+        sqlx::query("PRAGMA cache_size = 1").execute(writer(&store)).await.unwrap();
+        store.apply(&crowd(3), chrono::DateTime::UNIX_EPOCH).await.unwrap();
+
+        let before = std::fs::metadata(folder.path().join("bindery.db-wal")).unwrap().len();
+        let mut tx = store.db.begin().await.unwrap();
+        let insert = "INSERT INTO settings (key, value) VALUES ($1, $2)";
+        for n in 0..200 {
+            tx.execute(insert, args![format!("key {n}"), [7_u8; 1000].as_slice()]).await.unwrap();
+        }
+        let after = std::fs::metadata(folder.path().join("bindery.db-wal")).unwrap().len();
+        assert!(after > before, "the crash has to be in the middle of the log");
+        let copy = crash(folder.path());
+
+        let found = open(copy.path()).await;
+        assert_eq!(found.user_count().await.unwrap(), 3);
+        assert_eq!(found.setting("key 0").await.unwrap(), None);
+        let check: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(writer(&found)).await.unwrap();
+        assert_eq!(check, "ok");
+
+        // A caller that goes away midway is the same to those who stay.
+        drop(tx);
+        store.apply(&crowd(0), chrono::DateTime::UNIX_EPOCH).await.unwrap();
+        assert_eq!(store.setting("key 0").await.unwrap(), None);
+        store.put_setting("key 0", b"free again").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_and_keeps_nothing_of_the_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        sqlx::query("PRAGMA max_page_count = 100").execute(writer(&store)).await.unwrap();
+        let error = store.apply(&crowd(1000), chrono::DateTime::UNIX_EPOCH).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { trouble: Trouble::Full, .. }), "{error:?}");
+        assert_eq!(store.user_count().await.unwrap(), 0);
+        store.apply(&crowd(1), chrono::DateTime::UNIX_EPOCH).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_file_is_opened_as_it_should_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        let pragma = async |name: &'static str| -> String {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT CAST(\"{name}\" AS TEXT) FROM pragma_{name}()"));
+            sqlx::query_scalar(sql).fetch_one(writer(&store)).await.unwrap()
+        };
+        assert_eq!(pragma("journal_mode").await, "wal");
+        assert_eq!(pragma("foreign_keys").await, "1");
+        assert_eq!(pragma("synchronous").await, "1", "NORMAL");
+        let Pool::Sqlite { readers, .. } = &store.db.pool else { panic!("SQLite") };
+        assert!(sqlx::query("DELETE FROM users").execute(readers).await.is_err(), "readers never write");
     }
 }

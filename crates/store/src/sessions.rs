@@ -48,7 +48,7 @@ impl Store {
             user_columns!(),
             ", ",
             link_columns!(),
-            " FROM sessions s JOIN users u ON u.id = s.user_id LEFT JOIN links l ON l.user_id = u.id \
+            " FROM sessions s JOIN users ON users.id = s.user_id LEFT JOIN links l ON l.user_id = users.id \
              WHERE s.token = $1 AND s.expires_at > $2 AND s.idle_expires_at > $2 ORDER BY l.source"
         );
         let rows = self.db.rows(sql, args![token, now]).await?;

@@ -109,9 +109,9 @@ impl Store {
         let sql = concat!(
             "SELECT ",
             user_columns!(),
-            " FROM users u WHERE u.id = \
+            " FROM users WHERE users.id = \
              (SELECT l.user_id FROM links l WHERE l.source = $1 AND l.kind = 'user' AND l.unique_id = $2) \
-             OR u.username_key = $3 OR (u.email_key = $4 AND u.email_key <> '') ORDER BY u.username_key"
+             OR users.username_key = $3 OR (users.email_key = $4 AND users.email_key <> '') ORDER BY users.username_key"
         );
         let args = args![
             findable(&request.source),
@@ -186,6 +186,9 @@ impl Store {
 
     /// Those that are tied to the given entries of a source, with their links.
     async fn groups_by_entry(&self, source: &str, unique_ids: &[String]) -> Result<Vec<GroupState>, StoreError> {
+        if !guard::findable(source) {
+            return Ok(Vec::new());
+        }
         let ids: Vec<Arg> = unique_ids.iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
         let mut groups: Vec<Group> = Vec::new();
         for part in ids.chunks(LIST) {

@@ -4,12 +4,12 @@ use crate::db::{Row, args};
 use crate::{Flags, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
 use uuid::Uuid;
 
-/// The columns of a user, for a query in which `users` is `u`.
+/// The columns of a user, for a query on `users`.
 macro_rules! user_columns {
     () => {
-        "u.id, u.version, u.username, u.username_key, u.first_name, u.last_name, u.email, u.email_key, \
-         u.display_name, u.path, u.profile, u.flags, u.live_groups, u.password_hash, u.deactivated_by, u.created_at, u.updated_at, \
-         u.last_sign_in"
+        "users.id, users.version, users.username, users.username_key, users.first_name, users.last_name, users.email, \
+         users.email_key, users.display_name, users.path, users.profile, users.flags, users.live_groups, \
+         users.password_hash, users.deactivated_by, users.created_at, users.updated_at, users.last_sign_in"
     };
 }
 pub(crate) use user_columns;
@@ -43,7 +43,7 @@ impl Row {
 impl Store {
     /// The user with this ID.
     pub async fn user(&self, id: Uuid) -> Result<Option<User>, StoreError> {
-        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1");
+        let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE users.id = $1");
         self.db.row(sql, args![id]).await?.map(|row| row.user()).transpose()
     }
 
@@ -52,19 +52,19 @@ impl Store {
         if !guard::findable(username_key) {
             return Ok(None);
         }
-        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = $1");
+        let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE users.username_key = $1");
         self.db.row(sql, args![username_key]).await?.map(|row| row.user()).transpose()
     }
 
     /// The user linked to an entry.
     pub async fn user_by_link(&self, source: &str, unique_id: &str) -> Result<Option<User>, StoreError> {
-        if !guard::findable(unique_id) {
+        if !guard::findable(source) || !guard::findable(unique_id) {
             return Ok(None);
         }
         let sql = concat!(
             "SELECT ",
             user_columns!(),
-            " FROM users u JOIN links l ON l.user_id = u.id WHERE l.source = $1 AND l.kind = 'user' AND l.unique_id = $2"
+            " FROM users JOIN links l ON l.user_id = users.id WHERE l.source = $1 AND l.kind = 'user' AND l.unique_id = $2"
         );
         self.db.row(sql, args![source, unique_id]).await?.map(|row| row.user()).transpose()
     }
@@ -77,7 +77,7 @@ impl Store {
         let sql = concat!(
             "SELECT ",
             user_columns!(),
-            " FROM users u WHERE u.email_key = $1 AND u.email_key <> '' ORDER BY u.username_key"
+            " FROM users WHERE users.email_key = $1 AND users.email_key <> '' ORDER BY users.username_key"
         );
         self.db.rows(sql, args![email_key]).await?.iter().map(Row::user).collect()
     }
@@ -109,9 +109,9 @@ impl Store {
         let sql = concat!(
             "SELECT ",
             user_columns!(),
-            " FROM users u WHERE u.username_key > $1 AND u.username_key >= $2 AND u.username_key < $3 \
-             AND ($4 = '' OR EXISTS (SELECT 1 FROM links l WHERE l.user_id = u.id AND l.source = $4)) \
-             ORDER BY u.username_key LIMIT $5"
+            " FROM users WHERE users.username_key > $1 AND users.username_key >= $2 AND users.username_key < $3 \
+             AND ($4 = '' OR EXISTS (SELECT 1 FROM links l WHERE l.user_id = users.id AND l.source = $4)) \
+             ORDER BY users.username_key LIMIT $5"
         );
         let source = filter.source.as_deref().unwrap_or_default();
         let args = args![after, prefix, end, source, i64::from(filter.limit)];

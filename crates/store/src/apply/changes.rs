@@ -230,7 +230,7 @@ pub(super) fn user_args(user: &User) -> Vec<Arg> {
         user.flags.iter().map(|(name, on)| (name.clone(), *on)).collect::<serde_json::Value>(),
         user.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
         &user.deactivated_by,
-        user.live_groups.iter().cloned().collect::<serde_json::Value>(),
+        user.live_groups.iter().filter(|name| guard::findable(name)).cloned().collect::<serde_json::Value>(),
     ]
 }
 

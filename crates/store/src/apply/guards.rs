@@ -63,7 +63,6 @@ fn new_user(user: &NewUser) -> Result<(), StoreError> {
     text("path", &user.path)?;
     profile(&user.profile)?;
     flag_names(&user.flags)?;
-    user.live_groups.iter().try_for_each(|name| key("live group", name))?;
     user.password_hash.iter().try_for_each(|hash| text("password hash", hash.expose()))
 }
 
@@ -75,7 +74,8 @@ fn field(field: &Field) -> Result<(), StoreError> {
         Field::Email { address, key } => email(address, key),
         Field::DisplayName(value) => text("display_name", value),
         Field::Path(value) => text("path", value),
-        Field::LiveGroups(names) => names.iter().try_for_each(|name| key("live group", name)),
+        // Names that no local group can have are left out when they are written.
+        Field::LiveGroups(_) => Ok(()),
         Field::Profile { name: field, value } => {
             text("profile field name", field)?;
             value.iter().try_for_each(|value| json(field, value))
