@@ -171,6 +171,7 @@ fn json(context: &Context<'_>, node: &Node) -> Option<Value> {
             Value::Object(table.iter().filter_map(entry).collect())
         }
         Kind::Raw { parsed: Some(node), .. } => return json(context, node),
-        Kind::Raw { text, .. } | Kind::String(text) | Kind::Datetime(text) => Value::String(text.clone()),
+        Kind::Raw { text, .. } | Kind::String(text) => Value::String(text.to_string()),
+        Kind::Datetime(text) => Value::String(text.clone()),
     })
 }

@@ -39,6 +39,24 @@ use crate::name::Domain;
 use reader::{Context, Section};
 use tree::Node;
 
+/// Every key that is known, dotted from the top, in the order of the alphabet; `NAME` stands for the name of a source.
+///
+/// What the user names (fields, flags, groups) is not in it, nor are the keys of tables that stand for one value.
+pub fn known_keys() -> Vec<String> {
+    let environment = Environment::default();
+    let (file, directory) = (Path::new("bindery.toml"), Path::new("/"));
+    let context = Context::new(file, directory, &environment);
+    let place = tree::At { place: Place::File, key: String::new() };
+    let root = Node { at: place, kind: tree::Kind::Table(tree::Table::default()) };
+    context.section(&root, |section| {
+        let source = Node { at: section.at("sources"), kind: tree::Kind::Table(tree::Table::default()) };
+        read(section, file);
+        let at = tree::At { place: Place::File, key: format!("{}.NAME", source.at.key) };
+        context.section(&Node { at, ..source }, |it| source::read("NAME", it, true));
+    });
+    context.asked()
+}
+
 /// How large a configuration file may be.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
@@ -74,6 +92,7 @@ impl Config {
         }
         let bytes = std::fs::read(file).map_err(|error| unreadable(cannot_read(&error)))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8".to_owned()))?;
+        let text = zeroize::Zeroizing::new(text);
         Self::parse(&text, file, environment)
     }
 

@@ -4,6 +4,7 @@
 //! known keys is the code that reads them and cannot drift from it.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,15 +36,21 @@ pub(super) struct Context<'a> {
     pub(super) directory: &'a Path,
     pub(super) environment: &'a Environment,
     errors: RefCell<Vec<ConfigError>>,
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(file: &'a Path, directory: &'a Path, environment: &'a Environment) -> Self {
-        Self { file, directory, environment, errors: RefCell::default() }
+        Self { file, directory, environment, errors: RefCell::default(), asked: RefCell::default() }
     }
 
     pub(super) fn error_count(&self) -> usize {
         self.errors.borrow().len()
+    }
+
+    /// Every key that was asked for.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.borrow().iter().cloned().collect()
     }
 
     pub(super) fn into_errors(self) -> Vec<ConfigError> {
@@ -204,6 +211,7 @@ impl<'a> Section<'a> {
         let mut asked = self.asked.borrow_mut();
         if !asked.iter().any(|name| name == key) {
             asked.push(key.to_owned());
+            self.context.asked.borrow_mut().insert(join(&self.at.key, key));
         }
         self.table?.get(key)
     }

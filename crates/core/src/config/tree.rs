@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
+use zeroize::Zeroizing;
+
 use super::error::Place;
 
 /// Where a value is written, and under which key.
@@ -27,7 +29,7 @@ pub(super) struct Node {
 /// What a value is.
 #[derive(Clone)]
 pub(super) enum Kind {
-    String(String),
+    String(Zeroizing<String>),
     Integer(i64),
     Float(f64),
     Boolean(bool),
@@ -37,7 +39,7 @@ pub(super) enum Kind {
     Table(Table),
     /// From the environment: text whose type the key decides. `parsed` is there if it reads as a TOML array or table.
     Raw {
-        text: String,
+        text: Zeroizing<String>,
         parsed: Option<Box<Node>>,
     },
 }
@@ -218,7 +220,7 @@ pub(super) fn raw(text: &str, at: At) -> Node {
         let place = |_: Range<usize>| at.place.clone();
         Box::new(Node { at: at.clone(), kind: kind(value.get_ref(), &at.key, &place) })
     });
-    Node { at, kind: Kind::Raw { text: text.to_owned(), parsed } }
+    Node { at, kind: Kind::Raw { text: text.to_owned().into(), parsed } }
 }
 
 fn table(source: &DeTable<'_>, path: &str, place: &dyn Fn(Range<usize>) -> Place) -> Table {
@@ -238,7 +240,7 @@ fn table(source: &DeTable<'_>, path: &str, place: &dyn Fn(Range<usize>) -> Place
 
 fn kind(value: &DeValue<'_>, path: &str, place: &dyn Fn(Range<usize>) -> Place) -> Kind {
     match value {
-        DeValue::String(text) => Kind::String(text.to_string()),
+        DeValue::String(text) => Kind::String(text.to_string().into()),
         DeValue::Integer(number) => {
             // A number beyond 64 bits fits no key; as a float it is refused by its type.
             i64::from_str_radix(number.as_str(), number.radix()).map_or(Kind::Float(f64::INFINITY), Kind::Integer)

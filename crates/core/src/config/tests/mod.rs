@@ -1,6 +1,7 @@
 //! Tests of the configuration as a whole: a text in, a configuration or its errors out.
 
 mod defaults;
+mod documentation;
 mod environment;
 mod errors;
 mod inheritance;

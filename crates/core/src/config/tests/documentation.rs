@@ -1,0 +1,41 @@
+//! The documentation names every key there is, under its section.
+
+use std::path::Path;
+
+use crate::config::known_keys;
+
+/// The part of `docs/configuration.md` under a heading.
+fn section<'a>(documentation: &'a str, heading: &str) -> Option<&'a str> {
+    let start = documentation.find(&format!("## `[{heading}]`\n"))?;
+    let text = documentation.get(start + 3..)?;
+    Some(text.split("\n## ").next().unwrap_or(text))
+}
+
+#[test]
+fn every_key_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let documentation = std::fs::read_to_string(path).unwrap();
+    let mut missing = Vec::new();
+    for key in known_keys() {
+        let (table, name) = key.rsplit_once('.').unwrap_or(("", &key));
+        let named = section(&documentation, &key).is_some()
+            || section(&documentation, table).is_some_and(|text| text.contains(&format!("`{name}`")))
+            // The keys of a small table stand in its default, as `{ count = 500, percent = 5 }`.
+            || table.rsplit_once('.').is_some_and(|(above, _)| {
+                section(&documentation, above).is_some_and(|text| text.contains(&format!("{name} = ")))
+            });
+        if !named && key != "sources" {
+            missing.push(key);
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn the_known_keys_are_those_of_the_reader() {
+    let known = known_keys();
+    for key in ["server.listen", "sources.NAME.users.attributes", "sources.NAME.sync.removal_limit.percent"] {
+        assert!(known.iter().any(|it| it == key), "{key}");
+    }
+    assert!(known.len() > 90, "{}", known.len());
+}
