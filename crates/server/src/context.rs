@@ -1,0 +1,55 @@
+//! What most commands begin with: the configuration, the store, the engine.
+
+use crate::cli::Cli;
+use crate::exit::Failure;
+use bindery_core::config::{Config, Environment};
+use bindery_core::engine::ActiveSource;
+use bindery_core::{Engine, SystemClock, SystemEntropy};
+use bindery_store::Store;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Reads the configuration; nothing starts with a bad one.
+pub(crate) fn config(cli: &Cli) -> Result<Config, Failure> {
+    load(&cli.config)
+}
+
+/// The same for a file.
+pub(crate) fn load(file: &Path) -> Result<Config, Failure> {
+    Ok(Config::load(file, &Environment::of_process())?)
+}
+
+/// The engine over the configured store and sources. Connects to no directory yet.
+pub(crate) async fn engine(config: &Config) -> Result<Engine, Failure> {
+    let store = Store::open(&config.store).await?;
+    Ok(Engine::new(store, config, Arc::new(SystemClock), Arc::new(SystemEntropy), Vec::new()))
+}
+
+/// Configuration and engine.
+pub(crate) async fn open(cli: &Cli) -> Result<(Config, Engine), Failure> {
+    let config = config(cli)?;
+    let engine = engine(&config).await?;
+    Ok((config, engine))
+}
+
+/// A source by its slug, or a failure that names those there are.
+pub(crate) fn source(engine: &Engine, slug: &str) -> Result<Arc<ActiveSource>, Failure> {
+    engine.source(slug).ok_or_else(|| {
+        let sources = engine.sources();
+        let known: Vec<_> = sources.iter().map(|source| source.slug.as_str()).collect();
+        Failure::usage(format!("no source is called {slug:?}; configured: {}", known.join(", ")))
+    })
+}
+
+/// A password from standard input, to its end; one trailing newline is dropped.
+pub(crate) fn password_from_stdin() -> Result<secrecy::SecretString, Failure> {
+    use std::io::Read;
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    // Longer ones are a file piped in by mistake.
+    let read = std::io::stdin().take(64 * 1024).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::usage(format!("the password cannot be read from standard input: {error}")))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Failure::usage("the password on standard input is not UTF-8"))?;
+    let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(text.to_owned().into())
+}

@@ -1,0 +1,106 @@
+//! Exit codes, and failures that end a command.
+
+use bindery_core::Outcome;
+use bindery_core::config::ConfigErrors;
+use bindery_directory::DirectoryError;
+use bindery_store::StoreError;
+use std::process::ExitCode;
+
+/// How a command ends. The numbers are a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// 0: done.
+    Done = 0,
+    /// 1: refused, held, or findings.
+    Refused = 1,
+    /// 2: usage or configuration.
+    Usage = 2,
+    /// 3: directory or store unavailable.
+    Unavailable = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<Outcome> for Exit {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::SignedIn => Self::Done,
+            Outcome::Refused => Self::Refused,
+            Outcome::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+/// Why a command could not do its work, in words for whoever typed it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, message: message.into() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Unavailable, message: message.into() }
+    }
+
+    /// Says it on stderr.
+    #[expect(clippy::print_stderr, reason = "this is where a command's failure is said")]
+    pub(crate) fn report(self) -> ExitCode {
+        eprintln!("bindery: {}", self.message);
+        self.exit.into()
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::usage(errors.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let message = chain(&error);
+        match error {
+            StoreError::Conflict { .. } => Self::refused(message),
+            StoreError::Invalid { .. } | StoreError::Url { .. } => Self::usage(message),
+            _ => Self::unavailable(message),
+        }
+    }
+}
+
+impl From<DirectoryError> for Failure {
+    fn from(error: DirectoryError) -> Self {
+        let message = chain(&error);
+        match error {
+            DirectoryError::ReadOnly { .. } | DirectoryError::MissingUniqueId { .. } => Self::refused(message),
+            _ => Self::unavailable(message),
+        }
+    }
+}
+
+/// An error with everything below it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        below = cause.source();
+    }
+    text
+}
