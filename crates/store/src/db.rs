@@ -3,6 +3,7 @@
 //! No statement is written here, and nobody else in the crate names a driver except `open`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::Value as Json;
@@ -12,7 +13,7 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Decode, Row as _, SqlSafeStr, SqlStr, Transaction, Type};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{StoreError, Trouble};
 
 /// A bound parameter. There is no other way for a value to reach a statement.
 #[derive(Clone, Debug)]
@@ -129,10 +130,32 @@ impl Row {
     }
 }
 
+/// Whom we talk to, and how long we wait for an answer.
+#[derive(Clone)]
+pub(crate) struct Line {
+    /// The database's name for errors, without a password.
+    pub(crate) store: Arc<str>,
+    /// A network can fall silent in the middle of a statement; no request waits for it for ever.
+    pub(crate) patience: Duration,
+}
+
+impl Line {
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.patience, call).await {
+            Ok(answer) => answer.map_err(|error| StoreError::from_driver(&self.store, error)),
+            Err(_) => Err(StoreError::unavailable(&self.store, Trouble::NoAnswer)),
+        }
+    }
+
+    fn name(&self, rows: impl Iterator<Item = DriverRow>) -> Vec<Row> {
+        rows.map(|row| Row { store: self.store.clone(), row }).collect()
+    }
+}
+
 /// The connections of a store.
 #[derive(Clone)]
 pub(crate) struct Db {
-    pub(crate) store: Arc<str>,
+    pub(crate) line: Line,
     pub(crate) pool: Pool,
 }
 
@@ -151,17 +174,16 @@ impl Db {
     /// Reads, outside any transaction.
     pub(crate) async fn rows(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         let sql = sql.into_sql_str();
-        let rows: Result<Vec<DriverRow>, sqlx::Error> = match &self.pool {
-            Pool::Sqlite { readers, .. } => for_sqlite(sql, args)
-                .fetch_all(readers)
-                .await
-                .map(|rows| rows.into_iter().map(DriverRow::Sqlite).collect()),
-            Pool::Postgres(pool) => for_postgres(sql, args)
-                .fetch_all(pool)
-                .await
-                .map(|rows| rows.into_iter().map(DriverRow::Postgres).collect()),
-        };
-        named(&self.store, rows)
+        match &self.pool {
+            Pool::Sqlite { readers, .. } => {
+                let rows = self.line.bounded(for_sqlite(sql, args).fetch_all(readers)).await?;
+                Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
+            }
+            Pool::Postgres(pool) => {
+                let rows = self.line.bounded(for_postgres(sql, args).fetch_all(pool)).await?;
+                Ok(self.line.name(rows.into_iter().map(DriverRow::Postgres)))
+            }
+        }
     }
 
     /// Reads a row that may not be there, outside any transaction.
@@ -173,27 +195,29 @@ impl Db {
     pub(crate) async fn execute(&self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
         let sql = sql.into_sql_str();
         match &self.pool {
-            Pool::Sqlite { writer, .. } => for_sqlite(sql, args).execute(writer).await.map(|done| done.rows_affected()),
-            Pool::Postgres(pool) => for_postgres(sql, args).execute(pool).await.map(|done| done.rows_affected()),
+            Pool::Sqlite { writer, .. } => {
+                Ok(self.line.bounded(for_sqlite(sql, args).execute(writer)).await?.rows_affected())
+            }
+            Pool::Postgres(pool) => Ok(self.line.bounded(for_postgres(sql, args).execute(pool)).await?.rows_affected()),
         }
-        .map_err(|error| StoreError::from_driver(&self.store, error))
     }
 
     /// Begins to write. Dropped without [`Tx::commit`], everything is undone.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         let tx = match &self.pool {
             // IMMEDIATE takes the lock at once: a transaction that reads first and writes later could be refused midway.
-            Pool::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(DriverTx::Sqlite),
-            Pool::Postgres(pool) => pool.begin().await.map(DriverTx::Postgres),
+            Pool::Sqlite { writer, .. } => {
+                DriverTx::Sqlite(self.line.bounded(writer.begin_with("BEGIN IMMEDIATE")).await?)
+            }
+            Pool::Postgres(pool) => DriverTx::Postgres(self.line.bounded(pool.begin()).await?),
         };
-        let tx = tx.map_err(|error| StoreError::from_driver(&self.store, error))?;
-        Ok(Tx { store: self.store.clone(), tx })
+        Ok(Tx { line: self.line.clone(), tx })
     }
 }
 
 /// A transaction that writes.
 pub(crate) struct Tx {
-    store: Arc<str>,
+    line: Line,
     tx: DriverTx,
 }
 
@@ -205,17 +229,16 @@ enum DriverTx {
 impl Tx {
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         let sql = sql.into_sql_str();
-        let rows: Result<Vec<DriverRow>, sqlx::Error> = match &mut self.tx {
-            DriverTx::Sqlite(tx) => for_sqlite(sql, args)
-                .fetch_all(&mut **tx)
-                .await
-                .map(|rows| rows.into_iter().map(DriverRow::Sqlite).collect()),
-            DriverTx::Postgres(tx) => for_postgres(sql, args)
-                .fetch_all(&mut **tx)
-                .await
-                .map(|rows| rows.into_iter().map(DriverRow::Postgres).collect()),
-        };
-        named(&self.store, rows)
+        match &mut self.tx {
+            DriverTx::Sqlite(tx) => {
+                let rows = self.line.bounded(for_sqlite(sql, args).fetch_all(&mut **tx)).await?;
+                Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
+            }
+            DriverTx::Postgres(tx) => {
+                let rows = self.line.bounded(for_postgres(sql, args).fetch_all(&mut **tx)).await?;
+                Ok(self.line.name(rows.into_iter().map(DriverRow::Postgres)))
+            }
+        }
     }
 
     pub(crate) async fn row(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Option<Row>, StoreError> {
@@ -225,24 +248,21 @@ impl Tx {
     pub(crate) async fn execute(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
         let sql = sql.into_sql_str();
         match &mut self.tx {
-            DriverTx::Sqlite(tx) => for_sqlite(sql, args).execute(&mut **tx).await.map(|done| done.rows_affected()),
-            DriverTx::Postgres(tx) => for_postgres(sql, args).execute(&mut **tx).await.map(|done| done.rows_affected()),
+            DriverTx::Sqlite(tx) => {
+                Ok(self.line.bounded(for_sqlite(sql, args).execute(&mut **tx)).await?.rows_affected())
+            }
+            DriverTx::Postgres(tx) => {
+                Ok(self.line.bounded(for_postgres(sql, args).execute(&mut **tx)).await?.rows_affected())
+            }
         }
-        .map_err(|error| StoreError::from_driver(&self.store, error))
     }
 
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self.tx {
-            DriverTx::Sqlite(tx) => tx.commit().await,
-            DriverTx::Postgres(tx) => tx.commit().await,
+            DriverTx::Sqlite(tx) => self.line.bounded(tx.commit()).await,
+            DriverTx::Postgres(tx) => self.line.bounded(tx.commit()).await,
         }
-        .map_err(|error| StoreError::from_driver(&self.store, error))
     }
-}
-
-fn named(store: &Arc<str>, rows: Result<Vec<DriverRow>, sqlx::Error>) -> Result<Vec<Row>, StoreError> {
-    let rows = rows.map_err(|error| StoreError::from_driver(store, error))?;
-    Ok(rows.into_iter().map(|row| Row { store: store.clone(), row }).collect())
 }
 
 /// `$first, $first+1, …` for a list of `count` parameters. Only numbers end up in the text.

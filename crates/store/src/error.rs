@@ -12,7 +12,8 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The database does not serve us now. Nothing of the operation was kept, and nothing follows from it.
+    /// The database does not serve us now, and nothing follows from that. Nothing of the operation was kept, unless the
+    /// connection broke in the moment of the commit; nobody can know that.
     #[error("{store} is unavailable: {trouble}")]
     Unavailable {
         /// Which database, without its password.
@@ -98,6 +99,9 @@ pub enum Trouble {
     /// The connection ended midway.
     #[error("the connection was lost")]
     ConnectionLost,
+    /// It fell silent in the middle of a statement.
+    #[error("it gives no answer; check the network and what the server is busy with")]
+    NoAnswer,
     /// TLS failed.
     #[error("the encrypted connection failed; check the server's certificate and sslmode")]
     Tls,

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
-use crate::db::{Db, Pool, args};
+use crate::db::{Db, Line, Pool, args};
 use crate::url::Kind;
 use crate::{StoreError, StoreUrl, Trouble};
 
@@ -25,7 +25,7 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Store({})", self.db.store)
+        write!(f, "Store({})", self.db.line.store)
     }
 }
 
@@ -34,13 +34,15 @@ impl std::fmt::Debug for Store {
 pub struct Tuning {
     /// How long to wait for another process's lock, or for a free connection, before saying that it is busy.
     pub patience: Duration,
+    /// How long one statement may take. Longer than `patience`, which is a part of it.
+    pub statement: Duration,
     /// Connections at once: to PostgreSQL, or of SQLite's readers.
     pub connections: u32,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { patience: Duration::from_secs(5), connections: 10 }
+        Self { patience: Duration::from_secs(5), statement: Duration::from_secs(30), connections: 10 }
     }
 }
 
@@ -62,7 +64,7 @@ impl Store {
             Kind::File(path) => open_file(&store, path, tuning).await?,
             Kind::Postgres(options) => open_postgres(&store, options, tuning).await?,
         };
-        Ok(Self { db: Db { store, pool } })
+        Ok(Self { db: Db { line: Line { store, patience: tuning.statement }, pool } })
     }
 
     /// Whether the database answers.
@@ -168,7 +170,8 @@ async fn open_postgres(store: &str, options: &PgConnectOptions, tuning: Tuning) 
     let mut first = first
         .map_err(|_| StoreError::unavailable(store, Trouble::Unreachable))?
         .map_err(|error| StoreError::from_driver(store, error))?;
-    migrate_postgres(store, &mut first).await?;
+    let migrated = tokio::time::timeout(MIGRATION, migrate_postgres(store, &mut first)).await;
+    migrated.map_err(|_| StoreError::unavailable(store, Trouble::NoAnswer))??;
     // Whether it ends politely is of no consequence.
     let _ = first.close().await;
     let pool = PgPoolOptions::new()
@@ -202,6 +205,9 @@ async fn migrate_postgres(store: &str, connection: &mut PgConnection) -> Result<
     // Takes an advisory lock of its own, so that replicas may start together.
     POSTGRES.run_direct(None, connection, false).await.map_err(|error| migration_failed(store, error))
 }
+
+/// Migrations rewrite tables, and wait for a replica that does so already.
+const MIGRATION: Duration = Duration::from_mins(10);
 
 const APPLIED: &str = "SELECT checksum FROM _sqlx_migrations WHERE success ORDER BY version";
 

@@ -140,6 +140,32 @@ mod postgres_only {
         assert_eq!(trouble(error), Trouble::Unreachable);
     }
 
+    fn impatient() -> Tuning {
+        Tuning { patience: Duration::from_millis(300), statement: Duration::from_millis(600), ..Tuning::default() }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_accepts_and_says_nothing_is_unreachable() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://postgres@{}/bindery", listener.local_addr().unwrap());
+        let error = Store::open_with(&StoreUrl::parse(&url).unwrap(), impatient()).await.unwrap_err();
+        assert_eq!(trouble(error), Trouble::Unreachable);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_that_falls_silent_keeps_nobody_waiting() {
+        let place = Place::postgres();
+        place.open().await;
+        let store = Store::open_with(&place.url, impatient()).await.unwrap();
+        let mut other = sqlx::PgConnection::connect(&place.text).await.unwrap();
+        other.execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        assert_eq!(trouble(store.user_by_username("ann").await.unwrap_err()), Trouble::NoAnswer);
+        let plan = Plan::from(vec![Change::CreateUser(new_user(1, "ann"))]);
+        assert_eq!(trouble(store.apply(&plan, at(0)).await.unwrap_err()), Trouble::NoAnswer);
+        other.execute("COMMIT").await.unwrap();
+        store.ping().await.unwrap();
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_connection_lost_midway_keeps_nothing_and_the_next_call_works() {
         let place = Place::postgres();
@@ -157,7 +183,9 @@ mod postgres_only {
         });
         let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while sqlx::query_scalar::<_, i64>(kill).fetch_one(&mut other).await.unwrap() == 0 {
+        // Inside its transaction, `other` would see the same activity for ever.
+        let mut watch = sqlx::PgConnection::connect(&place.text).await.unwrap();
+        while sqlx::query_scalar::<_, i64>(kill).fetch_one(&mut watch).await.unwrap() == 0 {
             tokio::task::yield_now().await;
         }
         assert!(task.await.unwrap().unwrap_err().is_unavailable());
