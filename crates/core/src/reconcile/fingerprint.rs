@@ -30,6 +30,7 @@ pub fn fingerprint(person: &Person, decision: &Decision) -> Vec<u8> {
         decision.path,
         flags,
         groups,
+        decision.live_permission_groups,
         decision.access.allowed,
     ]);
     Sha256::digest(content.to_string().as_bytes()).to_vec()

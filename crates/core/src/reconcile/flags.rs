@@ -12,8 +12,14 @@ const IS_ACTIVE: &str = "is_active";
 pub(super) struct Activity {
     /// New values.
     pub(super) flags: Flags,
-    /// Whose sync deactivated the user from now on, where that changes.
-    deactivated_by: Option<Option<String>>,
+    memory: Memory,
+}
+
+/// What becomes of the memory of whose sync deactivated the user.
+enum Memory {
+    Stays,
+    Cleared,
+    Is(String),
 }
 
 impl Activity {
@@ -21,7 +27,11 @@ impl Activity {
     pub(super) fn changes(self, user: Uuid, new: bool) -> Vec<Change> {
         let ends = self.flags.get(IS_ACTIVE) == Some(&false) && !new;
         let set = (!new && !self.flags.is_empty()).then_some(Change::SetFlags { user, flags: self.flags });
-        let by = self.deactivated_by.map(|source| Change::SetDeactivatedBy { user, source });
+        let by = match self.memory {
+            Memory::Stays => None,
+            Memory::Cleared => Some(Change::SetDeactivatedBy { user, source: None }),
+            Memory::Is(source) => Some(Change::SetDeactivatedBy { user, source: Some(source) }),
+        };
         let end = ends.then_some(Change::EndSessions { user, except: None });
         set.into_iter().chain(by).chain(end).collect()
     }
@@ -41,19 +51,19 @@ pub(super) fn rule(
     let wanted = decision.flags.get(IS_ACTIVE).is_none_or(|ruling| ruling.value);
     let is_active = state.is_none_or(|state| state.user.is_active());
     let ours = state.is_some_and(|state| state.user.deactivated_by.as_deref() == Some(terms.source));
-    let mut deactivated_by = None;
+    let mut memory = Memory::Stays;
     if is_active && !wanted {
         flags.insert(IS_ACTIVE.to_owned(), false);
-        deactivated_by = Some(Some(terms.source.to_owned()));
+        memory = Memory::Is(terms.source.to_owned());
     } else if !is_active && wanted && ours {
         flags.insert(IS_ACTIVE.to_owned(), true);
-        deactivated_by = Some(None);
+        memory = Memory::Cleared;
     }
     let stays_out = !flags.get(IS_ACTIVE).copied().unwrap_or(is_active);
     if terms.admit && stays_out {
         return Err((Reason::AccountDisabled, shut_out(decision, state, wanted)));
     }
-    Ok(Activity { flags, deactivated_by })
+    Ok(Activity { flags, memory })
 }
 
 fn shut_out(decision: &Decision, state: Option<&UserState>, wanted: bool) -> String {

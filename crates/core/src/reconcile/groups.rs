@@ -5,7 +5,8 @@ use crate::rules::{Decision, GroupGrant};
 use bindery_directory::Dn;
 use bindery_store::{Change, EntityKind, GroupRef, GroupState, Link, Membership, NewGroup, Owner, Snapshot, UserState};
 use chrono::{DateTime, Utc};
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Whose memberships.
@@ -16,49 +17,131 @@ pub(super) struct Subject<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
-/// Adds what the decision grants and is not there, then takes back what this source gave and grants no longer.
+/// What the decision grants and is not there is added, then what this source gave and grants no longer is taken back.
 pub(super) fn plan(
     terms: Terms<'_>,
     decision: &Decision,
     snapshot: &Snapshot,
     subject: Subject<'_>,
     ids: &mut dyn FnMut() -> Uuid,
-    changes: &mut Vec<Change>,
-) {
+) -> Vec<Change> {
     let own = owner(terms);
     let stored = subject.state.map_or(&[][..], |state| &state.memberships);
     let stored: Vec<&Membership> = stored.iter().filter(|membership| membership.owner == own).collect();
-    let mut made = Made { keys: BTreeSet::new(), entries: BTreeSet::new() };
+    let now = subject.now;
+    let mut planner =
+        Planner { terms, snapshot, now, ids, made: BTreeMap::new(), tied: BTreeSet::new(), changes: Vec::new() };
     let mut wanted = BTreeSet::new();
     for grant in &decision.groups {
-        let group = match local(terms, decision, grant, snapshot) {
-            Some(state) => {
-                adjust(terms, grant, state, snapshot, subject.now, &mut made, changes);
-                Some(state.group.id)
-            }
-            None => {
-                create(terms, grant, snapshot, subject.now, &mut made, ids, changes);
-                None
-            }
+        let group = planner.group(decision, grant);
+        let (id, reference) = match group {
+            Found::Stored(id) => (id, GroupRef::Id(id)),
+            Found::Made(id) => (id, GroupRef::Key(group_key(&grant.name))),
         };
-        let key = group_key(&grant.name);
-        let member = |membership: &&Membership| Some(membership.group_id) == group;
-        let first = wanted.insert(group.map_or(Err(key.clone()), Ok));
-        if first && !stored.iter().any(member) {
-            let group = group.map_or(GroupRef::Key(key), GroupRef::Id);
-            changes.push(Change::AddMembership { user: subject.user, group, owner: own.clone() });
+        if wanted.insert(id) && !stored.iter().any(|membership| membership.group_id == id) {
+            planner.changes.push(Change::AddMembership { user: subject.user, group: reference, owner: own.clone() });
         }
     }
-    for membership in stored.iter().filter(|membership| !wanted.contains(&Ok(membership.group_id))) {
+    let mut changes = planner.changes;
+    for membership in stored.iter().filter(|membership| !wanted.contains(&membership.group_id)) {
         let group = GroupRef::Id(membership.group_id);
         changes.push(Change::RemoveMembership { user: subject.user, group, owner: own.clone() });
     }
+    changes
 }
 
-/// What this plan has made so far.
-struct Made {
-    keys: BTreeSet<String>,
-    entries: BTreeSet<String>,
+/// A local group.
+enum Found {
+    /// That is there.
+    Stored(Uuid),
+    /// That this plan makes.
+    Made(Uuid),
+}
+
+struct Planner<'a> {
+    terms: Terms<'a>,
+    snapshot: &'a Snapshot,
+    now: DateTime<Utc>,
+    ids: &'a mut dyn FnMut() -> Uuid,
+    /// Names that this plan gives out, and to which group.
+    made: BTreeMap<String, Uuid>,
+    /// Entries that this plan ties to a group.
+    tied: BTreeSet<String>,
+    changes: Vec<Change>,
+}
+
+impl Planner<'_> {
+    /// The local group of a grant, renamed, made and tied as need be.
+    fn group(&mut self, decision: &Decision, grant: &GroupGrant) -> Found {
+        let key = group_key(&grant.name);
+        let found = if let Some(state) = local(self.terms, decision, grant, self.snapshot) {
+            if state.group.name_key != key {
+                self.rename(state.group.id, grant, key);
+            }
+            Found::Stored(state.group.id)
+        } else if let Some(id) = self.made.get(&key) {
+            Found::Made(*id)
+        } else {
+            // A mapped group is the configuration's, that is people's: no removal in the directory takes it away.
+            let mirrored = grant.mirrored_from.is_some();
+            let id = self.create(&grant.name, if mirrored { owner(self.terms) } else { Owner::Hand });
+            if mirrored {
+                self.hang(key);
+            }
+            Found::Made(id)
+        };
+        let (Found::Stored(id) | Found::Made(id)) = found;
+        self.tie(grant, id);
+        found
+    }
+
+    fn rename(&mut self, group: Uuid, grant: &GroupGrant, key: String) {
+        if let Entry::Vacant(vacant) = self.made.entry(key.clone()) {
+            vacant.insert(group);
+            let group = GroupRef::Id(group);
+            self.changes.push(Change::RenameGroup { group, name: grant.name.clone(), name_key: key });
+        }
+    }
+
+    fn create(&mut self, name: &str, owner: Owner) -> Uuid {
+        let (id, name_key) = ((self.ids)(), group_key(name));
+        self.made.insert(name_key.clone(), id);
+        self.changes.push(Change::CreateGroup(NewGroup { id, name: name.to_owned(), name_key, owner }));
+        id
+    }
+
+    /// Hangs a new mirrored group under `groups.parent`.
+    fn hang(&mut self, child: String) {
+        let Some(parent) = self.terms.parent else { return };
+        let key = group_key(parent);
+        if key == child {
+            return;
+        }
+        if by_key(self.snapshot, &key).is_none() && !self.made.contains_key(&key) {
+            self.create(parent, Owner::Hand);
+        }
+        let (child, parent) = (GroupRef::Key(child), GroupRef::Key(key));
+        self.changes.push(Change::AddSubgroup { child, parent, owner: owner(self.terms) });
+    }
+
+    /// Ties a local group to its directory group, unless that one is tied already.
+    fn tie(&mut self, grant: &GroupGrant, group: Uuid) {
+        let Some((Some(unique_id), dn)) = &grant.mirrored_from else { return };
+        if linked(self.terms, grant, self.snapshot).is_some() || !self.tied.insert(unique_id.clone()) {
+            return;
+        }
+        self.changes.push(Change::Link(Link {
+            kind: EntityKind::Group,
+            source: self.terms.source.to_owned(),
+            unique_id: unique_id.clone(),
+            entity_id: group,
+            dn: dn.clone(),
+            dn_key: Dn::parse(dn).map_or_else(|_| dn.clone(), |dn| dn.key()),
+            last_seen: self.now,
+            fingerprint: None,
+            given_fields: BTreeSet::new(),
+        }));
+    }
 }
 
 /// The local group that a grant means: the one tied to the directory group if it can bear the name, else the one of that name.
@@ -88,93 +171,4 @@ fn linked<'a>(terms: Terms<'_>, grant: &GroupGrant, snapshot: &'a Snapshot) -> O
 fn may_rename(terms: Terms<'_>, decision: &Decision, state: &GroupState) -> bool {
     let old_name_goes_on = decision.groups.iter().any(|other| group_key(&other.name) == state.group.name_key);
     state.group.owner.is_source(terms.source) && state.links.len() == 1 && !old_name_goes_on
-}
-
-fn adjust(
-    terms: Terms<'_>,
-    grant: &GroupGrant,
-    state: &GroupState,
-    snapshot: &Snapshot,
-    now: DateTime<Utc>,
-    made: &mut Made,
-    changes: &mut Vec<Change>,
-) {
-    let key = group_key(&grant.name);
-    if state.group.name_key != key && made.keys.insert(key.clone()) {
-        let group = GroupRef::Id(state.group.id);
-        changes.push(Change::RenameGroup { group, name: grant.name.clone(), name_key: key });
-    }
-    tie(terms, grant, state.group.id, snapshot, now, made, changes);
-}
-
-fn create(
-    terms: Terms<'_>,
-    grant: &GroupGrant,
-    snapshot: &Snapshot,
-    now: DateTime<Utc>,
-    made: &mut Made,
-    ids: &mut dyn FnMut() -> Uuid,
-    changes: &mut Vec<Change>,
-) {
-    let key = group_key(&grant.name);
-    if !made.keys.insert(key.clone()) {
-        return;
-    }
-    let id = ids();
-    // A mapped group is the configuration's, that is people's: no removal in the directory takes it away.
-    let owner = if grant.mirrored_from.is_some() { owner(terms) } else { Owner::Hand };
-    changes.push(Change::CreateGroup(NewGroup { id, name: grant.name.clone(), name_key: key.clone(), owner }));
-    if grant.mirrored_from.is_some() {
-        hang(terms, &key, snapshot, made, ids, changes);
-        tie(terms, grant, id, snapshot, now, made, changes);
-    }
-}
-
-/// Hangs a new mirrored group under `groups.parent`.
-fn hang(
-    terms: Terms<'_>,
-    child: &str,
-    snapshot: &Snapshot,
-    made: &mut Made,
-    ids: &mut dyn FnMut() -> Uuid,
-    changes: &mut Vec<Change>,
-) {
-    let Some(parent) = terms.parent else { return };
-    let key = group_key(parent);
-    if key == child {
-        return;
-    }
-    if by_key(snapshot, &key).is_none() && made.keys.insert(key.clone()) {
-        let (id, name) = (ids(), parent.to_owned());
-        changes.push(Change::CreateGroup(NewGroup { id, name, name_key: key.clone(), owner: Owner::Hand }));
-    }
-    let (child, parent) = (GroupRef::Key(child.to_owned()), GroupRef::Key(key));
-    changes.push(Change::AddSubgroup { child, parent, owner: owner(terms) });
-}
-
-/// Ties a local group to its directory group, unless that one is tied already.
-fn tie(
-    terms: Terms<'_>,
-    grant: &GroupGrant,
-    group: Uuid,
-    snapshot: &Snapshot,
-    now: DateTime<Utc>,
-    made: &mut Made,
-    changes: &mut Vec<Change>,
-) {
-    let Some((Some(unique_id), dn)) = &grant.mirrored_from else { return };
-    if linked(terms, grant, snapshot).is_some() || !made.entries.insert(unique_id.clone()) {
-        return;
-    }
-    changes.push(Change::Link(Link {
-        kind: EntityKind::Group,
-        source: terms.source.to_owned(),
-        unique_id: unique_id.clone(),
-        entity_id: group,
-        dn: dn.clone(),
-        dn_key: Dn::parse(dn).map_or_else(|_| dn.clone(), |dn| dn.key()),
-        last_seen: now,
-        fingerprint: None,
-        given_fields: BTreeSet::new(),
-    }));
 }

@@ -153,7 +153,7 @@ pub fn reconcile(
     };
     changes.extend(link_change(&link, state));
     changes.extend(activity.changes(user, state.is_none()));
-    groups::plan(terms, decision, snapshot, groups::Subject { user, state, now }, ids, &mut changes);
+    changes.extend(groups::plan(terms, decision, snapshot, groups::Subject { user, state, now }, ids));
 
     let expected = state.map(|state| Expected { user, version: state.user.version });
     let expected = if changes.is_empty() { Vec::new() } else { expected.into_iter().collect() };

@@ -2,6 +2,7 @@
 
 use super::expression::{Certainty, Truth, UnknownBecause};
 use super::fold::lowercase;
+use super::text::readable;
 use super::{AccessRuling, Decision, Facts, FieldValue, FlagRuling, GroupExpression, Refused, RuleSet, Step, groups};
 use crate::Reason;
 use bindery_directory::{AccountState, Lock, Memberships, Person};
@@ -93,17 +94,17 @@ fn check_access(rules: &RuleSet, memberships: &Memberships, objections: &mut Obj
     };
     match &require {
         Some(truth) if truth.value == Certainty::No => {
-            object(Reason::NotInRequiredGroup, "access.require says no", truth)
+            object(Reason::NotInRequiredGroup, "access.require says no", truth);
         }
         Some(truth) if truth.value != Certainty::Yes => {
-            object(Reason::MembershipUnknown, "access.require is unknown", truth)
+            object(Reason::MembershipUnknown, "access.require is unknown", truth);
         }
         _ => {}
     }
     match &deny {
         Some(truth) if truth.value == Certainty::Yes => object(Reason::InDeniedGroup, "access.deny says yes", truth),
         Some(truth) if truth.value != Certainty::No => {
-            object(Reason::MembershipUnknown, "access.deny is unknown", truth)
+            object(Reason::MembershipUnknown, "access.deny is unknown", truth);
         }
         _ => {}
     }
@@ -191,13 +192,20 @@ fn name(
     };
     let given = field.value.as_str().unwrap_or_default().trim();
     let name = if rules.lowercase_usernames { lowercase(given) } else { given.to_owned() };
-    if let Some(fault) = fault(&name) {
+    if let Some(fault) = unreadable(rules, person).or_else(|| fault(&name)) {
         let detail = format!("the username of {} {fault} ({})", person.dn, from(rules));
         objections.raise(Step::Fields, Reason::MissingAttribute, detail);
         return String::new();
     }
     field.value = Value::String(name.clone());
     name
+}
+
+/// Bytes make a field, in base64, but no name.
+fn unreadable(rules: &RuleSet, person: &Person) -> Option<&'static str> {
+    let super::FieldSource::Attribute(attribute) = &rules.fields.get(USERNAME)?.source else { return None };
+    let value = person.entry.first(attribute)?;
+    readable(attribute, value).is_none().then_some("is no readable text")
 }
 
 /// What keeps a text from being a name.

@@ -47,9 +47,9 @@ impl FieldRule {
     /// Its value for an entry. Fails alone: other fields are none the worse.
     pub fn value(&self, entry: &Entry) -> Result<FieldValue, TemplateError> {
         let (value, from) = match &self.source {
-            FieldSource::Attribute(name) => (self.from_attribute(entry, name), name.clone()),
+            FieldSource::Attribute(name) => (self.read(entry, name), name.clone()),
             FieldSource::Template(template) => {
-                (self.from_template(template.render(entry)?), format!("template {}", template.as_str()))
+                (self.written(template.render(entry)?), format!("template {}", template.as_str()))
             }
         };
         if value.is_null() && self.keep_when_absent {
@@ -58,7 +58,7 @@ impl FieldRule {
         Ok(FieldValue { value, from, keep: false })
     }
 
-    fn from_attribute(&self, entry: &Entry, name: &str) -> Value {
+    fn read(&self, entry: &Entry, name: &str) -> Value {
         let mut texts = entry.values(name).iter().map(|value| value_text(name, value)).filter(|text| !text.is_empty());
         if !self.many {
             return texts.next().map_or(Value::Null, Value::String);
@@ -69,7 +69,7 @@ impl FieldRule {
         if texts.is_empty() { Value::Null } else { texts.into() }
     }
 
-    fn from_template(&self, text: String) -> Value {
+    fn written(&self, text: String) -> Value {
         match (text.is_empty(), self.many) {
             (true, _) => Value::Null,
             (false, true) => Value::Array(vec![Value::String(text)]),

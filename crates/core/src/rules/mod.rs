@@ -10,6 +10,8 @@ mod fold;
 mod groups;
 mod set;
 mod template;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 
 pub use decide::decide;

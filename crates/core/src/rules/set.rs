@@ -108,7 +108,7 @@ impl Default for Provisioning {
             create: true,
             update: Update::Always,
             link_existing: LinkExisting::Never,
-            refresh_after: Some(Duration::from_secs(24 * 60 * 60)),
+            refresh_after: Some(Duration::from_hours(24)),
             on_refresh_failure: RefreshFailure::Keep,
         }
     }

@@ -253,7 +253,7 @@ impl View {
 
     fn all(&self, name: &str) -> Value {
         self.ask(name);
-        Value::from_iter(self.entry.values(name).iter().map(|value| bounded(name, value)))
+        self.entry.values(name).iter().map(|value| bounded(name, value)).collect()
     }
 }
 

@@ -21,6 +21,11 @@ const BINARY: &[&str] = &[
 
 /// One value of an attribute, as text that any store can hold.
 pub(super) fn value_text(attribute: &str, value: &[u8]) -> String {
+    readable(attribute, value).unwrap_or_else(|| STANDARD.encode(value))
+}
+
+/// One value of an attribute that has a text form of its own.
+pub(super) fn readable(attribute: &str, value: &[u8]) -> Option<String> {
     let (name, options) = attribute.split_once(';').unwrap_or((attribute, ""));
     let is = |other: &&str| name.eq_ignore_ascii_case(other);
     let known_form = if is(&"objectGUID") {
@@ -30,15 +35,13 @@ pub(super) fn value_text(attribute: &str, value: &[u8]) -> String {
     } else {
         None
     };
-    if let Some(text) = known_form {
-        return text;
+    if known_form.is_some() {
+        return known_form;
     }
     let binary = BINARY.iter().any(is) || options.split(';').any(|option| option.eq_ignore_ascii_case("binary"));
-    match std::str::from_utf8(value) {
-        // PostgreSQL holds no NUL in text.
-        Ok(text) if !binary && !text.contains('\0') => text.to_owned(),
-        _ => STANDARD.encode(value),
-    }
+    // PostgreSQL holds no NUL in text.
+    let text = std::str::from_utf8(value).ok().filter(|text| !binary && !text.contains('\0'));
+    text.map(str::to_owned)
 }
 
 #[cfg(test)]
