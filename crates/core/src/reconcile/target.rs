@@ -19,6 +19,10 @@ pub(super) enum Target<'a> {
 type Objection = (Reason, String);
 
 pub(super) fn find<'a>(terms: Terms<'_>, decision: &Decision, snapshot: &'a Snapshot) -> Result<Target<'a>, Objection> {
+    // The rules see to it, but an event handler may have changed it since.
+    if username_key(&decision.username).is_empty() {
+        return Err((Reason::MissingAttribute, "the username is empty".to_owned()));
+    }
     let target = match &snapshot.linked {
         Some(state) => Target::Linked(state),
         None => adoptable(terms, decision, snapshot)?.map_or(Target::New, Target::Adopted),

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+mod stored;
 mod world;
 use world::World;
 
@@ -165,6 +166,15 @@ fn nobody_takes_a_name_that_is_somebody_elses() {
     conflict(world.plan(terms(&provisioning), &decision()));
     let successor = Person { unique_id: "another entry".into(), ..ann(&[]) };
     conflict(world.plan_as(Terms { source: "other", ..terms(&provisioning) }, &successor, &decision()));
+}
+
+#[test]
+fn nobody_is_made_without_a_name() {
+    for name in ["", " ", "\u{3000}"] {
+        let nameless = Decision { username: name.into(), ..decision() };
+        let refused = World::default().plan(terms(&Provisioning::default()), &nameless).unwrap_err();
+        assert_eq!(refused.reason, Reason::MissingAttribute);
+    }
 }
 
 #[test]

@@ -201,6 +201,13 @@ fn name(
     name
 }
 
+/// Characters without a shape of their own: with them two names look the same, or read backwards.
+fn is_invisible(c: char) -> bool {
+    let ranges = ['\u{ad}'..='\u{ad}', '\u{200b}'..='\u{200b}', '\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}'];
+    let more = ['\u{2028}'..='\u{2029}', '\u{2060}'..='\u{206f}', '\u{feff}'..='\u{feff}'];
+    ranges.iter().chain(&more).any(|range| range.contains(&c))
+}
+
 /// Bytes make a field, in base64, but no name.
 fn unreadable(rules: &RuleSet, person: &Person) -> Option<&'static str> {
     let super::FieldSource::Attribute(attribute) = &rules.fields.get(USERNAME)?.source else { return None };
@@ -214,6 +221,8 @@ pub(super) fn fault(name: &str) -> Option<&'static str> {
         Some("is absent")
     } else if name.chars().any(char::is_control) {
         Some("has a control character in it")
+    } else if name.chars().any(is_invisible) {
+        Some("has an invisible character in it")
     } else if name.len() > NAME_LIMIT {
         Some("is longer than 512 bytes")
     } else {

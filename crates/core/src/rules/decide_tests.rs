@@ -286,7 +286,7 @@ fn the_username_comes_from_the_entry() {
     assert_eq!(name(&rules(), " ÉVA ").unwrap(), "éva");
     assert_eq!(name(&as_is, "Éva").unwrap(), "Éva");
     let long = "x".repeat(NAME_LIMIT + 1);
-    for bad in ["", "   ", "a\0b", "a\nb", "a\u{7f}b", &long] {
+    for bad in ["", "   ", "a\0b", "a\nb", "a\u{7f}b", "ann\u{200b}", "ann\u{202e}", &long] {
         let refused = name(&as_is, bad).unwrap_err();
         assert_eq!((refused.step, refused.reason), (Step::Fields, Reason::MissingAttribute), "{bad:?}");
     }
