@@ -1,0 +1,18 @@
+//! `GET /assets/HASH/NAME`: style and mark.
+
+use super::unknown;
+use crate::shared::{Asked, Shared};
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use std::sync::Arc;
+
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    asked: Asked,
+    Path((hash, name)): Path<(String, String)>,
+) -> Response {
+    let found = shared.pages.assets.serve(&hash, &name);
+    found.unwrap_or_else(|| unknown::answer(&shared, &asked))
+}
