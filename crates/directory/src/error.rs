@@ -16,7 +16,9 @@ pub enum DirectoryError {
         source: Option<bindery_ldap::Error>,
     },
     /// The service account was refused.
-    #[error("source {slug}: {server} refused the service account: {detail}; check [sources.{slug}.bind]")]
+    #[error(
+        "source {slug}: {server} refused the service account: {detail}; check [sources.{slug}.bind]"
+    )]
     ServiceBind {
         /// Which source.
         slug: String,

@@ -13,7 +13,8 @@ mod person;
 mod source;
 
 pub use bindery_ldap::{
-    Attribute, ClientIdentity, Dn, DnError, Entry, Filter, FilterError, LdapUrl, Roots, Scope, TlsSettings, ldif, value,
+    Attribute, ClientIdentity, Dn, DnError, Entry, Filter, FilterError, LdapUrl, Roots, Scope,
+    TlsSettings, ldif, value,
 };
 
 pub use account::{AccountState, Lock};

@@ -1,7 +1,8 @@
 //! A source: the handle that everything above works with. Cheap to clone.
 
 use crate::{
-    Authentication, DirectoryError, Found, GroupSelector, Memberships, Person, Reader, SourceSettings, Wanted,
+    Authentication, DirectoryError, Found, GroupSelector, Memberships, Person, Reader,
+    SourceSettings, Wanted,
 };
 use bindery_ldap::ldif::ChangeRecord;
 use bindery_ldap::{Dn, Entry, Filter, Scope};
@@ -30,7 +31,9 @@ pub struct ServerHealth {
 impl Source {
     /// Makes the handle; connects to nothing.
     pub fn new(settings: SourceSettings) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self {
+            settings: Arc::new(settings),
+        }
     }
     /// What it was made from.
     pub fn settings(&self) -> &SourceSettings {
@@ -62,7 +65,12 @@ impl Source {
         todo!()
     }
     /// The groups of a person, and what is known of the groups that rules name. Failures are inside: unknown is not no.
-    pub async fn memberships(&self, reader: &Reader, person: &Person, named: &[GroupSelector]) -> Memberships {
+    pub async fn memberships(
+        &self,
+        reader: &Reader,
+        person: &Person,
+        named: &[GroupSelector],
+    ) -> Memberships {
         let _ = (reader, person, named);
         todo!()
     }
