@@ -72,8 +72,7 @@ mod tests {
         let mut written = vec![];
         while !outbox.is_empty() {
             let mut room = [0u8; 7];
-            let mut writer = &mut room[..];
-            let octets = outbox.write(&mut writer).await.unwrap();
+            let octets = outbox.write(&mut io::Cursor::new(&mut room[..])).await.unwrap();
             outbox.advance(octets);
             written.extend_from_slice(&room[..octets]);
         }

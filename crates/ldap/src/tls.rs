@@ -128,7 +128,8 @@ pub(crate) fn reason(error: &rustls::Error) -> String {
     use CertificateError as C;
     let rustls::Error::InvalidCertificate(certificate) = error else { return error.to_string() };
     match certificate {
-        C::UnknownIssuer => "the certificate is signed by nobody who is trusted here; \
+        // A bad signature is one by another CA of the same name.
+        C::UnknownIssuer | C::BadSignature => "the certificate is signed by nobody who is trusted here; \
             set tls.ca_file to the CA that signed it"
             .to_owned(),
         C::NotValidForName | C::NotValidForNameContext { .. } => {
