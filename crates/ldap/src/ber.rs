@@ -24,7 +24,7 @@ pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) struct Header {
     pub(crate) identifier: u8,
     /// Octets of the header itself.
-    pub(crate) header_len: usize,
+    pub(crate) size: usize,
     /// Octets of the contents.
     pub(crate) len: u64,
 }
@@ -40,7 +40,7 @@ pub(crate) fn header(input: &[u8]) -> Result<Option<Header>, &'static str> {
     let Some(&first) = input.get(1) else {
         return Ok(None);
     };
-    let short = |len| Header { identifier, header_len: 2, len };
+    let short = |len| Header { identifier, size: 2, len };
     match first {
         0..=0x7f => Ok(Some(short(u64::from(first)))),
         0x80 => Err("an indefinite length (RFC 4511, 5.1)"),
@@ -50,7 +50,7 @@ pub(crate) fn header(input: &[u8]) -> Result<Option<Header>, &'static str> {
                 return Ok(None);
             };
             let len = octets.iter().fold(0u64, |len, octet| (len << 8) | u64::from(*octet));
-            Ok(Some(Header { identifier, header_len: 2 + count, len }))
+            Ok(Some(Header { identifier, size: 2 + count, len }))
         }
         _ => Err("a length of more than eight octets"),
     }
@@ -75,7 +75,7 @@ pub(crate) fn check(input: &[u8]) -> Result<usize, &'static str> {
         let rest = input.get(at..end).ok_or("a value that overruns its parent")?;
         let header = header(rest)?.ok_or("a value that ends inside its header")?;
         let len = usize::try_from(header.len).map_err(|_| "a value that overruns its parent")?;
-        let start = at + header.header_len;
+        let start = at + header.size;
         if len > end.saturating_sub(start) {
             return Err("a value that overruns its parent");
         }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused() {
         let mut message = vec![];
-        for _ in 0..MAX_DEPTH + 1 {
+        for _ in 0..=MAX_DEPTH {
             message = tlv(SEQUENCE, &[&message]).to_vec();
         }
         assert_eq!(check(&message), Err("values nested too deep"));
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn lengths_as_active_directory_writes_them_are_read() {
         let header = header(&[0x30, 0x84, 0, 0, 0, 5]).unwrap().unwrap();
-        assert_eq!((header.header_len, header.len), (6, 5));
+        assert_eq!((header.size, header.len), (6, 5));
     }
 
     proptest! {

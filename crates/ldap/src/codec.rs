@@ -76,7 +76,7 @@ pub(crate) fn frame_len(buffer: &[u8], max_message: usize) -> Result<Option<usiz
     let Some(header) = ber::header(buffer).map_err(CodecError::malformed)? else {
         return Ok(None);
     };
-    let size = header.len.saturating_add(header.header_len as u64);
+    let size = header.len.saturating_add(header.size as u64);
     let total = usize::try_from(size)
         .ok()
         .filter(|total| *total <= max_message)
@@ -114,5 +114,116 @@ impl Encoder<LdapMessage> for MessageCodec {
         let encoded = rasn::ber::encode(&message).map_err(|e| CodecError::Malformed(e.to_string()))?;
         dst.extend_from_slice(&encoded);
         Ok(())
+    }
+}
+
+/// Decodes the response that `input` begins with as the client does, and throws it away: the octets it took.
+/// For the fuzz targets.
+#[doc(hidden)]
+pub fn probe_response(input: &[u8], max_message: usize) -> Result<Option<usize>, CodecError> {
+    Ok(crate::response::next(input, max_message)?.map(|(_, octets)| octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rasn_ldap::{ProtocolOp, UnbindRequest};
+
+    /// Everything that comes out when the octets arrive in chunks of these sizes.
+    fn decoded(octets: &[u8], chunks: &[usize]) -> (Vec<LdapMessage>, bool) {
+        let mut codec = MessageCodec { max_message: 1 << 16 };
+        let (mut buffer, mut messages, mut rest) = (BytesMut::new(), vec![], octets);
+        let mut sizes = chunks.iter().copied().cycle();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(sizes.next().unwrap_or(rest.len()).clamp(1, rest.len()));
+            buffer.extend_from_slice(now);
+            rest = later;
+            loop {
+                match codec.decode(&mut buffer) {
+                    Ok(Some(message)) => messages.push(message),
+                    Ok(None) => break,
+                    Err(_) => return (messages, false),
+                }
+            }
+        }
+        let whole = codec.decode_eof(&mut buffer).is_ok();
+        (messages, whole)
+    }
+
+    fn stream(ids: &[u32]) -> BytesMut {
+        let mut octets = BytesMut::new();
+        for id in ids {
+            let abandon = ProtocolOp::AbandonRequest(rasn_ldap::AbandonRequest(*id));
+            MessageCodec::default().encode(LdapMessage::new(*id, abandon), &mut octets).unwrap();
+        }
+        octets
+    }
+
+    #[test]
+    fn the_cap_holds_before_anything_is_buffered() {
+        let mut codec = MessageCodec { max_message: 1000 };
+        let mut buffer = BytesMut::from(&[0x30, 0x82, 0x03, 0xe5][..]);
+        assert!(matches!(codec.decode(&mut buffer), Err(CodecError::TooLarge { size: 1001, limit: 1000 })));
+        let mut buffer = BytesMut::from(&[0x30, 0x82, 0x03, 0xe4][..]);
+        assert!(matches!(codec.decode(&mut buffer), Ok(None)));
+        assert!(codec.decode_eof(&mut buffer).is_err(), "half a message at the end");
+    }
+
+    #[test]
+    fn filters_nested_too_deep_for_rasn_are_refused() {
+        let mut filter = rasn_ldap::Filter::Present("a".into());
+        for _ in 0..90 {
+            filter = !filter;
+        }
+        let encoded = rasn::ber::encode(&filter).unwrap();
+        let parts: [&[u8]; 8] =
+            [&[4, 0], &[0x0a, 1, 0], &[0x0a, 1, 0], &[2, 1, 0], &[2, 1, 0], &[1, 1, 0], &encoded, &[0x30, 0]];
+        let search = ber::tlv(0x63, &parts);
+        let mut buffer = BytesMut::from(&ber::tlv(ber::SEQUENCE, &[&ber::integer(1), &search])[..]);
+        let decoded = MessageCodec::default().decode(&mut buffer);
+        if let Ok(Some(message)) = decoded {
+            // Within rasn's own limit; converting must be bounded as well.
+            let ProtocolOp::SearchRequest(request) = message.protocol_op else { panic!("no search") };
+            let _ = crate::Filter::try_from(request.filter);
+        }
+    }
+
+    #[test]
+    fn a_message_is_taken_whole() {
+        let mut buffer = BytesMut::new();
+        let mut codec = MessageCodec::default();
+        codec.encode(LdapMessage::new(5, ProtocolOp::UnbindRequest(UnbindRequest)), &mut buffer).unwrap();
+        assert_eq!(&buffer[..], [0x30, 5, 2, 1, 5, 0x42, 0]);
+        assert_eq!(codec.decode(&mut buffer).unwrap().unwrap().message_id, 5);
+        assert!(buffer.is_empty() && codec.decode_eof(&mut buffer).unwrap().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn where_a_stream_is_cut_does_not_matter(
+            ids in proptest::collection::vec(1u32..1 << 30, 0..20),
+            chunks in proptest::collection::vec(1usize..40, 1..10),
+        ) {
+            let octets = stream(&ids);
+            let (messages, whole) = decoded(&octets, &chunks);
+            prop_assert!(whole);
+            prop_assert_eq!(messages.iter().map(|m| m.message_id).collect::<Vec<_>>(), ids);
+        }
+
+        #[test]
+        fn damaged_streams_are_cut_the_same_way_whatever_the_chunks(
+            ids in proptest::collection::vec(1u32..1 << 30, 1..10),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            chunks in proptest::collection::vec(1usize..40, 1..10),
+        ) {
+            let mut octets = stream(&ids);
+            for (at, value) in damage {
+                let at = at.index(octets.len());
+                octets[at] = value;
+            }
+            let all_at_once = decoded(&octets, &[usize::MAX]);
+            prop_assert_eq!(decoded(&octets, &chunks), all_at_once);
+        }
     }
 }

@@ -131,7 +131,7 @@ impl fmt::Debug for Connection {
             .field("server", &self.shared.server)
             .field("protected", &self.is_protected())
             .field("closed", &self.is_closed())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

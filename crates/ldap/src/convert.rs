@@ -2,17 +2,15 @@
 //! ways (a server on the same codec reads them).
 
 use crate::codec::protocol as wire;
+use crate::filter::MAX_DEPTH;
 use crate::ldif::{Modification, ModificationKind};
 use crate::{Attribute, Control, Error, Filter, Scope, SearchRequest};
 use rasn::prelude::*;
 use wire::{AttributeValueAssertion, MatchingRuleAssertion, SubstringChoice, SubstringFilter};
 
-/// How deep a filter may nest; more than any server takes, and well under [`crate::codec`]'s cap.
-const MAX_FILTER_DEPTH: usize = 40;
-
 /// A filter for the wire.
 pub(crate) fn filter(filter: &Filter) -> Result<wire::Filter, Error> {
-    filter_at(filter, MAX_FILTER_DEPTH)
+    filter_at(filter, MAX_DEPTH)
 }
 
 fn filter_at(filter: &Filter, depth: usize) -> Result<wire::Filter, Error> {

@@ -162,18 +162,21 @@ impl Driver {
             self.make_room();
         }
         tokio::select! {
+            // In this order: a cancelled operation is abandoned before anything new is sent, and commands,
+            // which are bounded, come before what a server may send without end.
+            biased;
+            Some(key) = channels.cancels.recv() => self.cancel(key)?,
+            () = channels.close.notified() => return Ok(false),
             command = channels.commands.recv(), if self.takes_commands() => match command {
                 Some(command) => self.accept(command),
                 None => return Ok(false),
             },
-            () = channels.close.notified() => return Ok(false),
-            Some(key) = channels.cancels.recv() => self.cancel(key)?,
-            octets = reader.read_buf(&mut self.input), if !stalled => self.received(octets?)?,
             octets = write_or_flush(&self.outbox, writer), if writing || self.unflushed => self.written(octets?)?,
             () = tokio::time::sleep_until(self.write_until), if writing => {
                 return Err(Fault::closed("the server does not read"));
             }
-            permit = room_for(self.stall.as_ref()), if stalled => self.room_made(permit)?,
+            room = room_for(self.stall.as_ref()), if stalled => self.room_made(room)?,
+            octets = reader.read_buf(&mut self.input), if !stalled => self.received(octets?)?,
         }
         Ok(true)
     }

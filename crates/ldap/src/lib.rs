@@ -3,6 +3,9 @@
 //! Holds the protocol: framing, connections, operations, controls, and the value types
 //! ([`Dn`], [`Filter`], [`Entry`]). It never knows what a user is.
 
+// What rasn's derive macros expand to.
+#![allow(clippy::no_effect_underscore_binding)]
+
 pub mod codec;
 pub mod control;
 pub mod dn;

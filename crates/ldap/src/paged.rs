@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn empty_pages_with_fresh_cookies_are_borne_for_a_while() {
         let mut history = History::default();
-        let fruitless = (0u32..).take_while(|n| !history.note(&n.to_be_bytes(), &[]).endless).count();
+        let fruitless = (0..1000u32).take_while(|n| !history.note(&n.to_be_bytes(), &[]).endless).count();
         assert_eq!(fruitless, 31);
     }
 }

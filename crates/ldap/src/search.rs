@@ -149,7 +149,10 @@ enum State {
 
 impl std::fmt::Debug for SearchStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SearchStream").field("connection", &self.connection).field("done", &self.done()).finish()
+        f.debug_struct("SearchStream")
+            .field("connection", &self.connection)
+            .field("done", &self.done())
+            .finish_non_exhaustive()
     }
 }
 

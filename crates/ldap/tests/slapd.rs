@@ -1,5 +1,7 @@
 //! The client against a real slapd: every operation, every way to connect, and its refusals.
 
+#![allow(clippy::unwrap_used)]
+
 use bindery_ldap::codec::DEFAULT_MAX_MESSAGE;
 use bindery_ldap::control::{self, PasswordPolicyError, PasswordPolicyResponse, SyncInfo, SyncMode, SyncRequest};
 use bindery_ldap::control::{ControlValue, SyncState, SyncStateKind};
@@ -25,8 +27,7 @@ fn private_ca(slapd: &Slapd, url: &str) -> ConnectOptions {
 
 async fn bound(options: &ConnectOptions) -> Connection {
     let connection = Connection::open(options).await.unwrap();
-    let (result, _) =
-        connection.bind_simple(Slapd::SYNC_DN, &Slapd::SYNC_PASSWORD.into()).await.unwrap();
+    let (result, _) = connection.bind_simple(Slapd::SYNC_DN, &Slapd::SYNC_PASSWORD.into()).await.unwrap();
     assert!(result.is_success(), "{result}");
     connection
 }
@@ -235,10 +236,7 @@ async fn entries_are_added_compared_changed_moved_and_deleted() {
     assert_eq!(error.result().unwrap().code, ResultCode::NO_SUCH_OBJECT);
 
     let mails = Attribute { name: "mail".into(), values: vec![b"a@x".to_vec(), b"b@x".to_vec()] };
-    let changes = [
-        replace("sn", "Newer"),
-        Modification { kind: ModificationKind::Add, attribute: mails },
-    ];
+    let changes = [replace("sn", "Newer"), Modification { kind: ModificationKind::Add, attribute: mails }];
     connection.modify(&dn, &changes).await.unwrap();
     let delete = Modification { kind: ModificationKind::Delete, attribute: text("mail", "a@x") };
     connection.modify(&dn, &[delete]).await.unwrap();
@@ -333,7 +331,8 @@ async fn a_persistent_search_tells_of_changes_until_it_is_dropped() {
     let slapd = Slapd::builder().syncprov().start();
     let connection = bound(&options(&slapd.url())).await;
     let sync = SyncRequest { mode: SyncMode::RefreshAndPersist, cookie: None, reload_hint: false };
-    let request = people(Filter::present("uid")).control(sync.to_control().unwrap().critical()).deadline(Deadline::None);
+    let request =
+        people(Filter::present("uid")).control(sync.to_control().unwrap().critical()).deadline(Deadline::None);
     let mut stream = connection.search_stream(request).await.unwrap();
     // The refresh ends with a message that says so.
     loop {

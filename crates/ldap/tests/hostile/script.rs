@@ -51,7 +51,7 @@ impl<T: Send + 'static> Scripted<T> {
 
     /// What the script learned.
     pub(crate) async fn outcome(self) -> T {
-        tokio::time::timeout(Duration::from_secs(60), self.script).await.expect("the script ends").unwrap()
+        tokio::time::timeout(Duration::from_mins(1), self.script).await.expect("the script ends").unwrap()
     }
 }
 
