@@ -10,6 +10,7 @@ mod context;
 mod exit;
 mod logging;
 mod output;
+mod server;
 
 use clap::Parser;
 use cli::Cli;
