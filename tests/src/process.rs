@@ -83,7 +83,7 @@ impl Drop for Server {
 /// A shell that waits for the end of its input, which comes when this process dies, however it dies.
 fn guard(group: u32, folder: &Path) -> std::io::Result<Child> {
     Command::new("/bin/sh")
-        .args(["-c", "trap '' TERM INT HUP; read _; kill -KILL -- \"-$1\" 2>/dev/null; rm -rf -- \"$2\"", "guard"])
+        .args(["-c", "trap '' TERM INT HUP; read _; kill -s KILL -- \"-$1\" 2>/dev/null; rm -rf -- \"$2\"", "guard"])
         .arg(group.to_string())
         .arg(folder)
         .stdin(Stdio::piped())

@@ -177,3 +177,22 @@ async fn browser_shows_pages_in_every_look() {
     let picture = browser.screenshot("hello").await.unwrap();
     assert!(picture.metadata().unwrap().len() > 1000);
 }
+
+#[test]
+fn servers_die_with_a_killed_test_process() {
+    use std::io::BufRead;
+    let mut parent = Command::new(env!("CARGO_BIN_EXE_with-postgres"))
+        .args(["sh", "-c", "echo $BINDERY_TEST_POSTGRES; cat"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    std::io::BufReader::new(parent.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let port: u16 = url.trim().rsplit(':').next().unwrap().parse().unwrap();
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let gone = || TcpStream::connect(("127.0.0.1", port)).is_err();
+    assert!(bindery_tests::wait_until(Duration::from_secs(20), gone));
+}
