@@ -69,10 +69,7 @@ pub const ATTRIBUTES: &[&str] = &[
 ];
 
 /// One attribute, and what its value does to the state. Answers with the sentence for `because`.
-type Rule = (
-    &'static str,
-    fn(&str, &Context<'_>, &mut AccountState) -> Option<&'static str>,
-);
+type Rule = (&'static str, fn(&str, &Context<'_>, &mut AccountState) -> Option<&'static str>);
 
 /// What a rule may look at besides its own value.
 struct Context<'a> {
@@ -109,26 +106,23 @@ pub fn state(entry: &bindery_ldap::Entry, now: DateTime<Utc>) -> AccountState {
     state
 }
 
+/// Whether an attribute says, at any time, that the account is disabled.
+pub(crate) fn is_disabled(entry: &bindery_ldap::Entry) -> bool {
+    state(entry, DateTime::UNIX_EPOCH).disabled
+}
+
 fn ns_account_lock(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     if value.eq_ignore_ascii_case("false") {
         return None;
     }
     state.disabled = true;
-    Some(if value.eq_ignore_ascii_case("true") {
-        "is true"
-    } else {
-        "is neither true nor false"
-    })
+    Some(if value.eq_ignore_ascii_case("true") { "is true" } else { "is neither true nor false" })
 }
 
 /// The moment that stands for "until an administrator unlocks it" in draft-behera-ldap-password-policy.
 const LOCKED_FOR_GOOD: &str = "000001010000Z";
 
-fn pwd_account_locked_time(
-    value: &str,
-    _: &Context<'_>,
-    state: &mut AccountState,
-) -> Option<&'static str> {
+fn pwd_account_locked_time(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     if value == LOCKED_FOR_GOOD {
         state.locked = Lock::Administrator;
         return Some("says that an administrator locked the account");
@@ -137,11 +131,7 @@ fn pwd_account_locked_time(
     Some("says that the account was locked after failures")
 }
 
-fn account_unlock_time(
-    value: &str,
-    context: &Context<'_>,
-    state: &mut AccountState,
-) -> Option<&'static str> {
+fn account_unlock_time(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     // 389-DS writes the epoch for "until somebody resets it".
     match value::generalized_time(value) {
         Some(until) if until.timestamp() != 0 && until <= context.now => None,
@@ -164,11 +154,7 @@ const UAC_DISABLED: i64 = 0x0000_0002;
 const UAC_PASSWORD_NEVER_EXPIRES: i64 = 0x0001_0000;
 const UAC_PASSWORD_EXPIRED: i64 = 0x0080_0000;
 
-fn user_account_control(
-    value: &str,
-    _: &Context<'_>,
-    state: &mut AccountState,
-) -> Option<&'static str> {
+fn user_account_control(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     let Ok(bits) = value.parse::<i64>() else {
         state.disabled = true;
         return Some("is not a number");
@@ -182,11 +168,7 @@ fn user_account_control(
     }
 }
 
-fn account_expires(
-    value: &str,
-    context: &Context<'_>,
-    state: &mut AccountState,
-) -> Option<&'static str> {
+fn account_expires(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     match value::filetime(value) {
         Some(FileTime::Zero | FileTime::Never) => None,
         Some(FileTime::At(end)) if end > context.now => None,
@@ -209,11 +191,7 @@ fn lockout_time(value: &str, _: &Context<'_>, state: &mut AccountState) -> Optio
     Some("says that the account was locked after failures")
 }
 
-fn pwd_last_set(
-    value: &str,
-    context: &Context<'_>,
-    state: &mut AccountState,
-) -> Option<&'static str> {
+fn pwd_last_set(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     let never_expires = context
         .entry
         .text("userAccountControl")
@@ -226,11 +204,7 @@ fn pwd_last_set(
     Some("is 0: the password must be changed first")
 }
 
-fn krb_principal_expiration(
-    value: &str,
-    context: &Context<'_>,
-    state: &mut AccountState,
-) -> Option<&'static str> {
+fn krb_principal_expiration(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     match value::generalized_time(value) {
         Some(end) if end > context.now => None,
         Some(_) => {
@@ -245,11 +219,7 @@ fn krb_principal_expiration(
 }
 
 /// Days since 1970-01-01; negative is never, and 0 is the day itself, as `pam_unix` reads it.
-fn shadow_expire(
-    value: &str,
-    context: &Context<'_>,
-    state: &mut AccountState,
-) -> Option<&'static str> {
+fn shadow_expire(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     let today = context.now.timestamp().div_euclid(86_400);
     match value.parse::<i64>() {
         Ok(day) if day < 0 || day > today => None,
@@ -284,22 +254,14 @@ mod tests {
     fn of(attributes: &[(&str, &str)]) -> AccountState {
         let attributes = attributes
             .iter()
-            .map(|(name, value)| Attribute {
-                name: (*name).to_owned(),
-                values: vec![value.as_bytes().to_vec()],
-            })
+            .map(|(name, value)| Attribute { name: (*name).to_owned(), values: vec![value.as_bytes().to_vec()] })
             .collect();
         state(&Entry::new("uid=ann", attributes), now())
     }
 
     #[test]
     fn every_rule_has_its_attribute_asked_for() {
-        assert!(
-            RULES
-                .iter()
-                .map(|(name, _)| *name)
-                .eq(ATTRIBUTES.iter().copied())
-        );
+        assert!(RULES.iter().map(|(name, _)| *name).eq(ATTRIBUTES.iter().copied()));
     }
 
     #[test]
@@ -311,59 +273,29 @@ mod tests {
     fn disabled() {
         assert!(of(&[("nsaccountlock", "TRUE")]).disabled);
         assert!(!of(&[("nsAccountLock", "false")]).disabled);
-        assert!(
-            of(&[("nsAccountLock", "maybe")]).disabled,
-            "a lock nobody understands is a lock"
-        );
+        assert!(of(&[("nsAccountLock", "maybe")]).disabled, "a lock nobody understands is a lock");
         assert!(of(&[("userAccountControl", "514")]).disabled);
         assert!(!of(&[("userAccountControl", "512")]).disabled);
         assert!(of(&[("userAccountControl", "x")]).disabled);
-        assert_eq!(
-            of(&[("nsAccountLock", "true")]).because,
-            ["nsAccountLock is true"]
-        );
+        assert_eq!(of(&[("nsAccountLock", "true")]).because, ["nsAccountLock is true"]);
     }
 
     #[test]
     fn locked() {
-        assert_eq!(
-            of(&[("pwdAccountLockedTime", "000001010000Z")]).locked,
-            Lock::Administrator
-        );
-        assert_eq!(
-            of(&[("pwdAccountLockedTime", "20260101000000Z")]).locked,
-            Lock::Temporary
-        );
+        assert_eq!(of(&[("pwdAccountLockedTime", "000001010000Z")]).locked, Lock::Administrator);
+        assert_eq!(of(&[("pwdAccountLockedTime", "20260101000000Z")]).locked, Lock::Temporary);
         assert_eq!(of(&[("lockoutTime", "0")]).locked, Lock::No);
-        assert_eq!(
-            of(&[("lockoutTime", "133000000000000000")]).locked,
-            Lock::Temporary
-        );
-        assert_eq!(
-            of(&[("accountUnlockTime", "20260101000000Z")]).locked,
-            Lock::No
-        );
-        assert_eq!(
-            of(&[("accountUnlockTime", "20270101000000Z")]).locked,
-            Lock::Temporary
-        );
-        assert_eq!(
-            of(&[("accountUnlockTime", "19700101000000Z")]).locked,
-            Lock::Temporary
-        );
-        let both = of(&[
-            ("pwdAccountLockedTime", "000001010000Z"),
-            ("lockoutTime", "1330"),
-        ]);
+        assert_eq!(of(&[("lockoutTime", "133000000000000000")]).locked, Lock::Temporary);
+        assert_eq!(of(&[("accountUnlockTime", "20260101000000Z")]).locked, Lock::No);
+        assert_eq!(of(&[("accountUnlockTime", "20270101000000Z")]).locked, Lock::Temporary);
+        assert_eq!(of(&[("accountUnlockTime", "19700101000000Z")]).locked, Lock::Temporary);
+        let both = of(&[("pwdAccountLockedTime", "000001010000Z"), ("lockoutTime", "1330")]);
         assert_eq!(both.locked, Lock::Administrator);
     }
 
     #[test]
     fn an_accepted_bind_ends_a_temporary_lock_but_no_other() {
-        let accepted = AccountState {
-            must_change: true,
-            ..AccountState::default()
-        };
+        let accepted = AccountState { must_change: true, ..AccountState::default() };
         let after = of(&[("pwdAccountLockedTime", "20260101000000Z")]).after_bind(&accepted);
         assert_eq!((after.locked, after.must_change), (Lock::No, true));
         let after = of(&[("pwdAccountLockedTime", "000001010000Z")]).after_bind(&accepted);

@@ -1,7 +1,9 @@
 //! People as a directory knows them, and what it says of a password.
 
 use crate::AccountState;
+use crate::servers::Lease;
 use bindery_ldap::{Dn, Entry};
+use std::sync::Arc;
 
 /// Attributes that the rules of a source use; only these are asked for (plus what a source itself needs).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,13 +70,18 @@ pub enum Refusal {
 /// Which connection reads for a person: the service's, or (as-user) their own.
 #[derive(Clone)]
 pub struct Reader {
-    pub(crate) own: Option<bindery_ldap::Connection>,
+    pub(crate) own: Option<Arc<Lease>>,
 }
 
 impl Reader {
     /// Reads through the source's service connections.
     pub fn service() -> Self {
         Self { own: None }
+    }
+
+    /// Reads through a person's own connection, which goes back to its pool with the last reader.
+    pub(crate) fn own(lease: Lease) -> Self {
+        Self { own: Some(Arc::new(lease)) }
     }
 }
 

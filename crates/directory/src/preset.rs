@@ -111,10 +111,7 @@ pub fn find(name: &str) -> Option<&'static Preset> {
 
 /// The base DN of an organisation at JumpCloud.
 pub fn jumpcloud_base_dn(organization: &str) -> String {
-    format!(
-        "o={},dc=jumpcloud,dc=com",
-        bindery_ldap::dn::escape_value(organization)
-    )
+    format!("o={},dc=jumpcloud,dc=com", bindery_ldap::dn::escape_value(organization))
 }
 
 impl Preset {
@@ -152,31 +149,14 @@ mod tests {
     #[test]
     fn names_are_the_documented_ones() {
         let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-        assert_eq!(
-            names,
-            [
-                "openldap",
-                "rfc2307",
-                "389ds",
-                "freeipa",
-                "jumpcloud",
-                "google",
-                "lldap"
-            ]
-        );
+        assert_eq!(names, ["openldap", "rfc2307", "389ds", "freeipa", "jumpcloud", "google", "lldap"]);
     }
 
     #[test]
     fn openldap_groups_follow_their_members_attribute() {
         let openldap = find("openldap").unwrap();
-        assert_eq!(
-            openldap.groups_filter("UNIQUEMEMBER"),
-            "(objectClass=groupOfUniqueNames)"
-        );
+        assert_eq!(openldap.groups_filter("UNIQUEMEMBER"), "(objectClass=groupOfUniqueNames)");
         assert!(openldap.groups_filter("memberOf").starts_with("(|"));
-        assert_eq!(
-            find("lldap").unwrap().groups_filter("member"),
-            "(objectClass=groupOfUniqueNames)"
-        );
+        assert_eq!(find("lldap").unwrap().groups_filter("member"), "(objectClass=groupOfUniqueNames)");
     }
 }

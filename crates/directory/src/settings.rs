@@ -97,11 +97,7 @@ impl DnTemplate {
 
     /// The DN of a person; the name is escaped by RFC 4514.
     pub fn fill(&self, name: &str) -> Result<Dn, bindery_ldap::DnError> {
-        Dn::parse(
-            &self
-                .0
-                .replace("{user}", &bindery_ldap::dn::escape_value(name)),
-        )
+        Dn::parse(&self.0.replace("{user}", &bindery_ldap::dn::escape_value(name)))
     }
 }
 

@@ -1,0 +1,279 @@
+//! A look at each server by itself, for `bindery check` and the health page. One bind a server; the
+//! connection that was checked then serves the pool, so that nothing binds twice.
+
+use crate::reach::{Own, Reach, in_scope};
+use crate::servers::{Failure, Server, root_dse};
+use crate::settings::Bind;
+use crate::source::Inner;
+use crate::{GroupSelector, Known, groups};
+use bindery_ldap::{Connection, Dn, Entry, Error, Filter, ResultCode, Scheme, Scope, SearchRequest};
+use futures::future::join_all;
+
+/// Entries read as a sample.
+const SAMPLE: u32 = 5;
+
+/// What one server had to say.
+#[derive(Debug, Clone)]
+pub struct ServerReport {
+    /// Its URL.
+    pub url: String,
+    /// Whether anybody answered there, be it with a wrong certificate or a refusal.
+    pub answered: bool,
+    /// To a connection.
+    pub connect: Step,
+    /// Its protection.
+    pub tls: Step,
+    /// The service account.
+    pub bind: Step,
+    /// Who made it, as far as it says or shows.
+    pub vendor: Option<String>,
+    /// Which version, as far as it says.
+    pub version: Option<String>,
+    /// People that the source's bases and filter find.
+    pub users: Sample,
+    /// Groups that the source's bases and filter find.
+    pub groups: Sample,
+    /// The groups in rules that cannot be found or read there.
+    pub missing_groups: Vec<(GroupSelector, Known)>,
+}
+
+/// One step of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It went well; what it came to.
+    Done(String),
+    /// There was no need or no way; why.
+    Skipped(String),
+    /// It did not; why.
+    Failed(String),
+}
+
+impl Step {
+    /// Whether it failed.
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+/// A few of many entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// How the reading went.
+    pub step: Step,
+    /// The DNs of the first few.
+    pub dns: Vec<String>,
+    /// There are more.
+    pub more: bool,
+}
+
+impl Sample {
+    fn skipped(why: &str) -> Self {
+        Self { step: Step::Skipped(why.to_owned()), dns: vec![], more: false }
+    }
+}
+
+impl ServerReport {
+    fn new(url: &str) -> Self {
+        let later = || Step::Skipped("not reached".to_owned());
+        Self {
+            url: url.to_owned(),
+            answered: true,
+            connect: later(),
+            tls: later(),
+            bind: later(),
+            vendor: None,
+            version: None,
+            users: Sample::skipped("not reached"),
+            groups: Sample::skipped("not reached"),
+            missing_groups: vec![],
+        }
+    }
+
+    /// Everything that somebody should mend, one sentence each.
+    pub fn findings(&self) -> Vec<String> {
+        let steps = [
+            ("connect", &self.connect),
+            ("TLS", &self.tls),
+            ("bind", &self.bind),
+            ("users", &self.users.step),
+            ("groups", &self.groups.step),
+        ];
+        let failed = steps.into_iter().filter_map(|(name, step)| match step {
+            Step::Failed(why) => Some(format!("{}: {name}: {why}", self.url)),
+            Step::Done(_) | Step::Skipped(_) => None,
+        });
+        let missing = self.missing_groups.iter().map(|(selector, known)| {
+            let (Self { url, .. }, name) = (self, selector_text(selector));
+            match known {
+                Known::Failed(why) => format!("{url}: the group {name} of a rule cannot be read: {why}"),
+                _ => format!("{url}: the group {name} of a rule cannot be found"),
+            }
+        });
+        failed.chain(missing).collect()
+    }
+}
+
+fn selector_text(selector: &GroupSelector) -> String {
+    match selector {
+        GroupSelector::Name(name) => format!("{name:?}"),
+        GroupSelector::Dn(dn) => dn.to_string(),
+    }
+}
+
+/// All servers, side by side.
+pub(crate) async fn all(inner: &Inner, named: &[GroupSelector]) -> Vec<ServerReport> {
+    join_all(inner.servers.all().iter().map(|server| one(inner, server, named))).await
+}
+
+async fn one(inner: &Inner, server: &Server, named: &[GroupSelector]) -> ServerReport {
+    let mut report = ServerReport::new(&server.url);
+    let connection = match server.open_unbound().await {
+        Ok(connection) => connection,
+        Err(failure) => {
+            blame(&mut report, &failure);
+            return report;
+        }
+    };
+    report.connect = Step::Done("connected".to_owned());
+    report.tls = protection(server, &connection);
+    if let Err(failure) = server.bind_service(&connection).await {
+        report.bind = Step::Failed(failure.to_string());
+        connection.close().await;
+        return report;
+    }
+    identify(&connection, &mut report).await;
+    if matches!(inner.settings.bind, Bind::AsUser) {
+        let why = "no service account: people read for themselves";
+        report.bind = Step::Skipped(why.to_owned());
+        (report.users, report.groups) = (Sample::skipped(why), Sample::skipped(why));
+        return report;
+    }
+    report.bind = Step::Done(who(&inner.settings.bind));
+    let reach = Reach::Own(Own { connection: &connection, lease: None, slug: &inner.settings.slug });
+    let (users, groups) = (&inner.settings.users, &inner.settings.groups);
+    report.users = sample(reach, &users.base_dn, users.scope, &users.filter).await;
+    report.groups = sample(reach, &groups.base_dn, Scope::Subtree, &groups.filter).await;
+    let known = groups::known(inner.groups_by(reach), named).await;
+    report.missing_groups = known.into_iter().filter(|(_, known)| *known != Known::Found).collect();
+    if !connection.is_closed() {
+        server.adopt(connection);
+    }
+    report
+}
+
+/// Which step the trouble belongs to.
+fn blame(report: &mut ServerReport, failure: &Failure) {
+    let why = Step::Failed(failure.to_string());
+    let Failure::Ldap(error) = failure else {
+        report.bind = why;
+        return;
+    };
+    match **error {
+        Error::Tls { .. } | Error::StartTls { .. } | Error::TlsSettings { .. } => {
+            report.connect = Step::Done("connected".to_owned());
+            report.tls = why;
+        }
+        Error::Malformed { .. } | Error::Refused { .. } => report.connect = why,
+        _ => {
+            report.answered = false;
+            report.connect = why;
+        }
+    }
+}
+
+fn protection(server: &Server, connection: &Connection) -> Step {
+    match server.scheme() {
+        Scheme::Ldapi => Step::Skipped("a Unix socket".to_owned()),
+        Scheme::Ldaps => Step::Done("ldaps".to_owned()),
+        Scheme::Ldap if connection.is_protected() => Step::Done("STARTTLS".to_owned()),
+        Scheme::Ldap => Step::Skipped("none: ldap:// without STARTTLS".to_owned()),
+    }
+}
+
+fn who(bind: &Bind) -> String {
+    match bind {
+        Bind::Simple { name, .. } => format!("as {name}"),
+        Bind::External => "EXTERNAL".to_owned(),
+        Bind::Anonymous => "anonymous".to_owned(),
+        Bind::AsUser => "as the person".to_owned(),
+    }
+}
+
+const ROOT_DSE: &[&str] = &[
+    "objectClass",
+    "vendorName",
+    "vendorVersion",
+    "monitorContext",
+    "supportedCapabilities",
+    "domainControllerFunctionality",
+];
+
+/// Who made the server: what it says, else what it shows.
+async fn identify(connection: &Connection, report: &mut ServerReport) {
+    let Ok(request) = root_dse(ROOT_DSE) else { return };
+    let Ok(outcome) = connection.search(request).await else { return };
+    let Some(root) = outcome.entries.first() else { return };
+    report.vendor = root.text("vendorName").map(str::to_owned).or_else(|| guess(root));
+    report.version = root.text("vendorVersion").map(str::to_owned);
+    if report.version.is_none() {
+        report.version = monitored_version(connection, root).await;
+    }
+}
+
+const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
+
+fn guess(root: &Entry) -> Option<String> {
+    if root.texts("objectClass").any(|class| class.eq_ignore_ascii_case("OpenLDAProotDSE")) {
+        return Some("OpenLDAP".to_owned());
+    }
+    root.texts("supportedCapabilities")
+        .any(|oid| oid == ACTIVE_DIRECTORY)
+        .then(|| "Microsoft Active Directory".to_owned())
+}
+
+/// OpenLDAP tells its version where `cn=monitor` may be read.
+async fn monitored_version(connection: &Connection, root: &Entry) -> Option<String> {
+    let monitor = Dn::parse(root.text("monitorContext")?).ok()?;
+    let request =
+        SearchRequest::new(&monitor, Scope::Base, Filter::present("objectClass")).attributes(["monitoredInfo"]);
+    let outcome = connection.search(request).await.ok()?;
+    outcome.entries.first()?.text("monitoredInfo").map(str::to_owned)
+}
+
+/// The first few entries of some bases.
+async fn sample(reach: Reach<'_>, bases: &[Dn], scope: Scope, filter: &Filter) -> Sample {
+    let mut sample = Sample { step: Step::Done(String::new()), dns: vec![], more: false };
+    for base in bases {
+        let request = SearchRequest::new(base, scope, filter.clone()).attributes(["1.1"]).size_limit(SAMPLE);
+        let outcome = match reach.search(&request).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                sample.step = Step::Failed(error.to_string());
+                return sample;
+            }
+        };
+        match outcome.result.code {
+            ResultCode::SUCCESS => {}
+            // That there are more than a few is what one hopes for.
+            ResultCode::SIZE_LIMIT_EXCEEDED => sample.more = true,
+            _ => {
+                sample.step = Step::Failed(format!("below {base}: {}", outcome.result));
+                return sample;
+            }
+        }
+        let inside = outcome.entries.iter().filter_map(|entry| entry.dn().ok()).filter(|dn| in_scope(dn, base, scope));
+        sample.dns.extend(inside.map(|dn| dn.to_string()));
+    }
+    sample.step = match (sample.dns.len(), sample.more) {
+        (0, _) => {
+            Step::Failed(format!("nothing matches {filter} below {}; check base_dn, filter and rights", list(bases)))
+        }
+        (found, true) => Step::Done(format!("{found} or more")),
+        (found, false) => Step::Done(format!("{found}")),
+    };
+    sample
+}
+
+fn list(bases: &[Dn]) -> String {
+    bases.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

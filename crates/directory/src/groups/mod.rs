@@ -1,0 +1,147 @@
+//! The groups of a person, level by level, and what is known of the groups that rules name.
+//!
+//! Only names and identifiers of groups are ever asked for, never their member lists: who is in what
+//! is the server's to compare. Whatever could not be read whole is said so: it is unknown, not "no".
+
+mod known;
+mod member_of;
+mod walk;
+
+pub(crate) use known::Cache;
+
+use crate::reach::{Reach, in_scope};
+use crate::settings::Members;
+use crate::{Group, GroupSelector, Known, Memberships, Person, SourceSettings};
+use bindery_ldap::{Dn, Entry, Scope};
+use futures::future::join_all;
+use known::Place;
+use std::collections::{HashMap, HashSet};
+
+/// Levels that a walk goes up; deeper nesting than this is a mistake or an attack.
+const MAX_LEVELS: usize = 64;
+/// Groups of one person.
+const MAX_GROUPS: usize = 10_000;
+
+/// Everything that reading groups needs at hand.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) reach: Reach<'a>,
+    pub(crate) settings: &'a SourceSettings,
+    pub(crate) cache: &'a Cache,
+}
+
+impl Context<'_> {
+    /// Whether a name lies where the source looks for groups.
+    fn in_base(&self, dn: &Dn) -> bool {
+        self.settings.groups.base_dn.iter().any(|base| in_scope(dn, base, Scope::Subtree))
+    }
+
+    /// What is asked of a group.
+    fn attributes(&self) -> Vec<String> {
+        let groups = &self.settings.groups;
+        let mut names = groups.name.clone();
+        names.push(self.settings.users.unique_id.clone());
+        if groups.members == Members::MemberOf {
+            names.push(crate::people::MEMBER_OF.to_owned());
+        }
+        names
+    }
+
+    /// Every value of the name attributes.
+    fn names(&self, entry: &Entry) -> Vec<String> {
+        let names = self.settings.groups.name.iter().flat_map(|attribute| entry.texts(attribute));
+        names.map(str::to_owned).collect()
+    }
+}
+
+/// What is being put together.
+#[derive(Default)]
+struct Gathered {
+    groups: Vec<Group>,
+    seen: HashSet<Dn>,
+    incomplete: Option<String>,
+    /// Groups that rules name and that could not be read by themselves.
+    failed: HashMap<Dn, String>,
+}
+
+impl Gathered {
+    /// Adds a group unless it is there already, as in a loop.
+    fn add(&mut self, group: Group) -> bool {
+        if self.groups.len() >= MAX_GROUPS {
+            self.cut_short(format!("the person is in more than {MAX_GROUPS} groups"));
+            return false;
+        }
+        let new = self.seen.insert(group.dn.clone());
+        if new {
+            self.groups.push(group);
+        }
+        new
+    }
+
+    /// Remembers the first reason why something may be missing.
+    fn cut_short(&mut self, why: String) {
+        self.incomplete.get_or_insert(why);
+    }
+}
+
+/// The groups of a person. Failures are inside.
+pub(crate) async fn memberships(context: Context<'_>, person: &Person, named: &[GroupSelector]) -> Memberships {
+    let gathered = match context.settings.groups.members {
+        Members::OfGroup(_) => walk::gather(context, person, named).await,
+        Members::MemberOf => member_of::gather(context, person, named).await,
+    };
+    let Gathered { groups, incomplete, failed, .. } = gathered;
+    if let Some(why) = &incomplete {
+        tracing::warn!(target: "bindery_directory::groups", source = %context.settings.slug, dn = %person.dn, why, "the groups of a person could not be read whole");
+    }
+    let unseen = named.iter().filter(|selector| !groups.iter().any(|group| bears(group, selector)));
+    let known = join_all(unseen.map(async |selector| {
+        let known = match selector {
+            GroupSelector::Dn(dn) if failed.contains_key(dn) => {
+                Known::Failed(failed.get(dn).cloned().unwrap_or_default())
+            }
+            _ => known::look(context, selector).await,
+        };
+        (selector.clone(), known)
+    }));
+    let known = known.await.into_iter().collect();
+    Memberships { groups, incomplete, known }
+}
+
+/// What is known of the groups that rules name, person or no person.
+pub(crate) async fn known(context: Context<'_>, named: &[GroupSelector]) -> Vec<(GroupSelector, Known)> {
+    join_all(named.iter().map(async |selector| (selector.clone(), known::look(context, selector).await))).await
+}
+
+/// Whether a selector stands for that group.
+fn bears(group: &Group, selector: &GroupSelector) -> bool {
+    match selector {
+        GroupSelector::Dn(dn) => group.dn == *dn,
+        GroupSelector::Name(name) => group.names.iter().any(|one| fold(one) == fold(name)),
+    }
+}
+
+/// Names compare without regard to case.
+fn fold(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// The groups named by DN that no search of the group bases finds: read where they lie.
+async fn apart(context: Context<'_>, named: &[GroupSelector]) -> (Vec<Dn>, HashMap<Dn, String>) {
+    let dns = named.iter().filter_map(|selector| match selector {
+        GroupSelector::Dn(dn) => Some(dn),
+        GroupSelector::Name(_) => None,
+    });
+    let places = join_all(dns.map(async |dn| (dn, known::place(context, dn).await))).await;
+    let (mut apart, mut failed) = (Vec::new(), HashMap::new());
+    for (dn, place) in places {
+        match place {
+            Ok(Place::Apart) => apart.push(dn.clone()),
+            Ok(Place::Covered) | Err(Known::NotFound | Known::Found) => {}
+            Err(Known::Failed(why)) => {
+                failed.insert(dn.clone(), why);
+            }
+        }
+    }
+    (apart, failed)
+}
