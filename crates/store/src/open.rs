@@ -126,6 +126,7 @@ async fn open_memory(store: &str, tuning: Tuning) -> Result<Pool, StoreError> {
 
 async fn open_file(store: &str, path: &Path, tuning: Tuning) -> Result<Pool, StoreError> {
     look_at_folder(store, path).await?;
+    make_private(path).await;
     let options = sqlite_options(tuning).filename(path);
     let writer = sqlite_pool(tuning).max_connections(1).connect_with(options.clone()).await;
     let writer = writer.map_err(|error| StoreError::from_driver(store, error))?;
@@ -148,6 +149,16 @@ async fn look_at_folder(store: &str, path: &Path) -> Result<(), StoreError> {
         }
         Err(_) => Err(StoreError::unavailable(store, Trouble::CannotOpen)),
     }
+}
+
+/// Makes a new file one that nobody else can read: it holds password hashes. SQLite gives its log the same mode.
+/// Whatever goes wrong here, SQLite meets again and names.
+async fn make_private(path: &Path) {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    let _ = options.open(path).await;
 }
 
 async fn migrate_sqlite(store: &str, pool: &SqlitePool) -> Result<(), StoreError> {
@@ -305,6 +316,19 @@ mod tests {
         assert!(matches!(error, StoreError::Unavailable { trouble: Trouble::Full, .. }), "{error:?}");
         assert_eq!(store.user_count().await.unwrap(), 0);
         store.apply(&crowd(1), chrono::DateTime::UNIX_EPOCH).await.unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn nobody_else_can_read_a_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        store.put_setting("key", b"secret").await.unwrap();
+        for file in ["bindery.db", "bindery.db-wal", "bindery.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ on_both!(
     permissions_come_through_nested_groups_even_in_a_circle,
     a_renamed_group_keeps_its_members,
     a_deleted_group_takes_everything_along,
+    replicas_that_read_before_they_write_wait_for_each_other,
 );
 
 fn group(name: &str) -> GroupRef {
@@ -116,4 +117,19 @@ async fn a_deleted_group_takes_everything_along(place: Place) {
     assert!(store.memberships(id(1)).await.unwrap().is_empty());
     assert!(store.permissions_of_user(id(1)).await.unwrap().is_empty());
     assert!(store.user(id(1)).await.unwrap().unwrap().version > version, "a plan computed before must not pass");
+}
+
+async fn replicas_that_read_before_they_write_wait_for_each_other(place: Place) {
+    let replicas = [place.open().await, place.open().await];
+    apply(&replicas[0], vec![Change::CreateGroup(new_group(9, "Editors"))]).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..60 {
+        let store = replicas[n % 2].clone();
+        let plan = Plan::from(vec![grant("editors", &format!("app.p{n:02}")), grant("editors", "app.all")]);
+        tasks.spawn(async move { store.apply(&plan, at(1)).await });
+    }
+    for result in tasks.join_all().await {
+        result.unwrap();
+    }
+    assert_eq!(replicas[1].permissions_of_group(id(9)).await.unwrap().len(), 61);
 }

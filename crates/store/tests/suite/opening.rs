@@ -75,6 +75,13 @@ mod sqlite_only {
         assert_eq!(trouble(error), Trouble::FolderMissing);
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn opening_a_new_file_together_never_fails() {
+        for _ in 0..15 {
+            opening_together_makes_one_schema(Place::sqlite()).await;
+        }
+    }
+
     #[tokio::test]
     async fn a_folder_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -93,7 +100,7 @@ mod sqlite_only {
     #[tokio::test]
     async fn a_lock_is_waited_for_and_then_named() {
         let place = Place::sqlite();
-        let tuning = Tuning { patience: Duration::from_millis(50), ..Tuning::default() };
+        let tuning = Tuning { patience: Duration::from_secs(1), ..Tuning::default() };
         let store = Store::open_with(&place.url, tuning).await.unwrap();
         let mut other = sqlx::SqliteConnection::connect(&place.text).await.unwrap();
         other.execute("BEGIN IMMEDIATE").await.unwrap();
@@ -141,7 +148,7 @@ mod postgres_only {
     }
 
     fn impatient() -> Tuning {
-        Tuning { patience: Duration::from_millis(300), statement: Duration::from_millis(600), ..Tuning::default() }
+        Tuning { patience: Duration::from_secs(2), statement: Duration::from_secs(3), ..Tuning::default() }
     }
 
     #[tokio::test]
