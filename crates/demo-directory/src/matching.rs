@@ -176,6 +176,9 @@ fn any_value(description: &Description, node: &Node, tree: &Tree, test: impl Fn(
     if node.values(description).any(&test) {
         return true;
     }
+    if description.base == "objectclass" {
+        return node.values(description).any(|class| schema::implied_classes(class).any(|name| test(name.as_bytes())));
+    }
     if description.usage() != schema::Usage::Maintained {
         return false;
     }

@@ -77,7 +77,7 @@ impl Node {
             text("subschemaSubentry", crate::root_dse::SUBSCHEMA.to_owned()),
         ];
         let classes = Description::new("objectClass");
-        if let Some(class) = self.values(&classes).last() {
+        if let Some(class) = self.values(&classes).filter(|class| schema::is_structural(class)).last() {
             attributes.push(Attribute { name: "structuralObjectClass".into(), values: vec![class.to_vec()] });
         }
         if let Some(changed) = self.password_changed {

@@ -193,6 +193,61 @@ pub(crate) fn integer(text: &str) -> Option<i128> {
     if text.starts_with('+') { None } else { text.trim().parse().ok() }
 }
 
+/// An object class: its name in lower case, its OID, the class above it.
+struct Class {
+    name: &'static str,
+    oid: &'static str,
+    superior: &'static str,
+    auxiliary: bool,
+}
+
+const fn class(name: &'static str, oid: &'static str, superior: &'static str) -> Class {
+    Class { name, oid, superior, auxiliary: false }
+}
+
+const fn auxiliary(name: &'static str, oid: &'static str) -> Class {
+    Class { name, oid, superior: "top", auxiliary: true }
+}
+
+/// The classes that people look for by the class above them, and those that say nothing of what an entry is.
+const CLASSES: &[Class] = &[
+    class("top", "2.5.6.0", ""),
+    class("organization", "2.5.6.4", "top"),
+    class("organizationalunit", "2.5.6.5", "top"),
+    class("person", "2.5.6.6", "top"),
+    class("organizationalperson", "2.5.6.7", "person"),
+    class("inetorgperson", "2.16.840.1.113730.3.2.2", "organizationalperson"),
+    class("organizationalrole", "2.5.6.8", "top"),
+    class("groupofnames", "2.5.6.9", "top"),
+    class("groupofuniquenames", "2.5.6.17", "top"),
+    class("posixgroup", "1.3.6.1.1.1.2.2", "top"),
+    auxiliary("posixaccount", "1.3.6.1.1.1.2.0"),
+    auxiliary("shadowaccount", "1.3.6.1.1.1.2.1"),
+    auxiliary("simplesecurityobject", "0.9.2342.19200300.100.4.19"),
+    auxiliary("dcobject", "1.3.6.1.4.1.1466.344"),
+];
+
+fn find_class(name: &[u8]) -> Option<&'static Class> {
+    CLASSES.iter().find(|class| class.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// What else an entry of a class is (RFC 4512, 2.4): the class's OID, and those of the classes above it with
+/// their names. Every class is below `top`.
+pub(crate) fn implied_classes(class: &[u8]) -> impl Iterator<Item = &'static str> {
+    let mut next = find_class(class).or_else(|| find_class(b"top"));
+    std::iter::from_fn(move || {
+        let class = next?;
+        next = find_class(class.superior.as_bytes());
+        Some([class.name, class.oid])
+    })
+    .flatten()
+}
+
+/// Whether a class says what an entry is, and not only what it may have besides.
+pub(crate) fn is_structural(class: &[u8]) -> bool {
+    find_class(class).is_none_or(|class| !class.auxiliary)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +262,16 @@ mod tests {
         assert!(Description::new("cn").covers(&Description::new("cn;lang-de")));
         assert!(!Description::new("cn;lang-de").covers(&Description::new("cn")));
         assert!(!Description::new("cn").covers(&Description::new("sn")));
+    }
+
+    #[test]
+    fn classes_imply_those_above_them() {
+        let implied: Vec<_> = implied_classes(b"inetOrgPerson").collect();
+        for class in ["inetorgperson", "person", "2.5.6.6", "top"] {
+            assert!(implied.contains(&class), "{class}");
+        }
+        assert_eq!(implied_classes(b"unheardOf").collect::<Vec<_>>(), ["top", "2.5.6.0"]);
+        assert!(is_structural(b"inetOrgPerson") && is_structural(b"unheardOf") && !is_structural(b"posixAccount"));
     }
 
     #[test]

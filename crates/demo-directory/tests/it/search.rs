@@ -60,6 +60,9 @@ async fn every_kind_of_filter() {
         ("(ou:dn:=contractors)", &["mei", "ou=contractors,ou=people,dc=larkspur,dc=example", "paul"]),
         ("(shadowExpire:1.2.840.113556.1.4.803:=8)", &["paul"]),
         ("(shadowExpire:1.2.840.113556.1.4.804:=12)", &["paul"]),
+        ("(&(objectClass=2.5.6.6)(uid=ann))", &["ann"]),
+        ("(&(objectClass=top)(cn=bindery))", &["bindery"]),
+        ("(&(structuralObjectClass=inetOrgPerson)(objectClass=shadowAccount))", &["paul"]),
         ("(|)", &[]),
         // Undefined is neither true nor, negated, true.
         ("(uid:1.2.3.4:=ann)", &[]),
