@@ -55,6 +55,11 @@ impl Failure {
         Self { exit: Exit::Unavailable, message: message.into() }
     }
 
+    /// The same failure with where it happened.
+    pub(crate) fn at(self, place: &str) -> Self {
+        Self { message: format!("{} ({place})", self.message), ..self }
+    }
+
     /// Says it on stderr.
     #[expect(clippy::print_stderr, reason = "this is where a command's failure is said")]
     pub(crate) fn report(self) -> ExitCode {

@@ -39,6 +39,14 @@ use crate::name::Domain;
 use reader::{Context, Section};
 use tree::Node;
 
+/// Reads a duration as the configuration writes them: `500ms`, `15s`, `1h30m`, `14d`.
+///
+/// # Errors
+/// What was expected instead.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    values::duration(text)
+}
+
 /// Every key that is known, dotted from the top, in the order of the alphabet; `NAME` stands for the name of a source.
 ///
 /// What the user names (fields, flags, groups) is not in it, nor are the keys of tables that stand for one value.

@@ -21,3 +21,4 @@ pub use fields::{FieldRule, FieldSource};
 pub use fold::fold;
 pub use set::{Access, LinkExisting, Mirror, Permissions, Provisioning, RefreshFailure, RuleSet, Update};
 pub use template::{Template, TemplateError};
+pub use text::value_text;

@@ -19,8 +19,8 @@ const BINARY: &[&str] = &[
     "userSMIMECertificate",
 ];
 
-/// One value of an attribute, as text that any store can hold.
-pub(super) fn value_text(attribute: &str, value: &[u8]) -> String {
+/// One value of an attribute, as text that any store can hold: GUIDs and SIDs in their text forms, bytes as base64.
+pub fn value_text(attribute: &str, value: &[u8]) -> String {
     readable(attribute, value).unwrap_or_else(|| STANDARD.encode(value))
 }
 
