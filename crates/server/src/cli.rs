@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// The features built in; the configuration refuses keys that need an absent one.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\nfeatures: sqlite postgres ldap ldaps starttls ldapi");
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), "\nfeatures: sqlite postgres ldap ldaps starttls ldapi write-back offline");
 
 /// Directory sign-in, roles and live sync for web apps.
 #[derive(Debug, Parser)]
@@ -55,4 +56,24 @@ pub(crate) enum Command {
     Token(crate::commands::token::Command),
     /// Completions for a shell.
     Completions(crate::commands::completions::Arguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bindery_core::config::Feature;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_table_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_lists_what_the_configuration_may_use() {
+        let listed: Vec<_> = VERSION.lines().last().unwrap_or_default().split(' ').collect();
+        for feature in Feature::ALL {
+            assert_eq!(listed.contains(&feature.name()), feature.is_built_in(), "{}", feature.name());
+        }
+    }
 }

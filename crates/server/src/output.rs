@@ -1,9 +1,9 @@
 //! What a command reports: a table for people, one JSON document for scripts.
-#![expect(clippy::print_stdout, reason = "this is where commands report")]
 
 use crate::cli::Format;
 use crate::exit::Failure;
 use serde::Serialize;
+use std::io::{self, Write};
 
 /// Prints `report` as JSON, or what `people` makes of it.
 pub(crate) fn report<T: Serialize>(
@@ -16,21 +16,24 @@ pub(crate) fn report<T: Serialize>(
             let json = serde_json::to_string_pretty(report);
             let json =
                 json.map_err(|error| Failure::usage(format!("the report cannot be written as JSON: {error}")))?;
-            println!("{json}");
+            print(&format!("{json}\n"))
         }
         Format::Text => {
             let text = people(report);
-            if !text.is_empty() {
-                println!("{}", text.trim_end());
-            }
+            if text.is_empty() { Ok(()) } else { print(&format!("{}\n", text.trim_end())) }
         }
     }
-    Ok(())
 }
 
-/// Prints a text as it is.
-pub(crate) fn print(text: &str) {
-    print!("{text}");
+/// Prints a text as it is. A reader who has gone away, as `head` does, is no error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::unavailable(format!("the report cannot be written to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Columns as wide as their widest cell, under a heading.

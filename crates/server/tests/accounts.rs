@@ -1,0 +1,244 @@
+//! `user`, `group` and `token` as somebody types them, over a SQLite store of their own.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+/// A folder with a configuration and, after the first command, a store.
+struct Install(tempfile::TempDir);
+
+impl Install {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("bindery.toml"), "").unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, line: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bindery"));
+        command.current_dir(self.path()).args(line);
+        command
+    }
+
+    /// The JSON of a command that goes well.
+    fn json(&self, line: &[&str]) -> Value {
+        let output = self.command(line).args(["--format", "json"]).assert().success().get_output().stdout.clone();
+        serde_json::from_slice(&output).unwrap()
+    }
+
+    fn done(&self, line: &[&str]) {
+        self.command(line).assert().success();
+    }
+
+    /// What a command that is refused says.
+    fn refused(&self, line: &[&str]) -> String {
+        let output = self.command(line).assert().code(1).stdout("").get_output().stderr.clone();
+        String::from_utf8(output).unwrap()
+    }
+}
+
+#[test]
+fn a_user_is_created_shown_and_deleted() {
+    let install = Install::new();
+    let made = install.json(&["user", "create", "Ann", "--email", "ann@example.com", "--superuser"]);
+    let shown = install.json(&["user", "show", "ANN"]);
+    assert_eq!(made, shown);
+    assert_eq!(shown["username"], "ann");
+    assert_eq!(shown["email"], "ann@example.com");
+    for flag in ["is_active", "is_staff", "is_superuser"] {
+        assert_eq!(shown[flag], true, "{flag}");
+    }
+    assert_eq!(shown["link"], Value::Null);
+    assert_eq!(shown["groups"], serde_json::json!([]));
+    let listed = install.json(&["user", "list"]);
+    assert_eq!(listed[0]["username"], "ann");
+
+    assert!(install.refused(&["user", "create", "ann"]).contains("already"));
+    install.done(&["user", "delete", "ann"]);
+    assert!(install.refused(&["user", "show", "ann"]).contains("no user"));
+    assert_eq!(install.json(&["user", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn look_alikes_are_one_name() {
+    let install = Install::new();
+    install.done(&["user", "create", "ann1"]);
+    install.refused(&["user", "create", "ＡＮＮ１"]);
+}
+
+#[test]
+fn usernames_keep_their_case_where_that_is_asked_for() {
+    let install = Install::new();
+    std::fs::write(install.path().join("bindery.toml"), "[sign_in]\nlowercase_usernames = false\n").unwrap();
+    assert_eq!(install.json(&["user", "create", "Ann"])["username"], "Ann");
+    assert_eq!(install.json(&["user", "show", "ann"])["username"], "Ann");
+}
+
+#[test]
+fn a_password_is_read_to_the_end_and_never_shown() {
+    let install = Install::new();
+    let output = install
+        .command(&["user", "create", "ann", "--password-stdin", "--format", "json"])
+        .write_stdin("correct horse\n")
+        .assert()
+        .success()
+        .get_output()
+        .stdout
+        .clone();
+    let shown = String::from_utf8(output).unwrap();
+    assert!(!shown.contains("horse") && !shown.contains("argon2"), "{shown}");
+
+    let login = |password: &'static str, code: i32, reason: Value| {
+        let line = ["login", "ann", "--password-stdin", "--format", "json"];
+        let output = install.command(&line).write_stdin(password).assert().code(code).get_output().stdout.clone();
+        let report: Value = serde_json::from_slice(&output).unwrap();
+        assert_eq!(report["reason"], reason, "{report}");
+    };
+    login("correct horse", 0, Value::Null);
+    login("correct horse\n\n", 1, "bad_credentials".into());
+    install
+        .command(&["user", "set-password", "ann", "--password-stdin"])
+        .write_stdin("battery staple")
+        .assert()
+        .success();
+    login("correct horse", 1, "bad_credentials".into());
+    login("battery staple", 0, Value::Null);
+    for empty in ["", "\n", "a\0b"] {
+        install.command(&["user", "set-password", "ann", "--password-stdin"]).write_stdin(empty).assert().code(1);
+    }
+    install.command(&["user", "set-password", "nobody", "--password-stdin"]).write_stdin("x").assert().code(1);
+    install.command(&["user", "set-password", "ann"]).assert().code(2);
+
+    install.done(&["user", "deactivate", "ann"]);
+    login("battery staple", 1, "account_disabled".into());
+    install.done(&["user", "activate", "ann"]);
+    login("battery staple", 0, Value::Null);
+}
+
+#[test]
+fn groups_hold_people_and_permissions() {
+    let install = Install::new();
+    install.done(&["user", "create", "ann"]);
+    install.done(&["group", "create", "Editors"]);
+    assert!(install.refused(&["group", "create", "editors"]).contains("already"));
+    install.done(&["group", "add", "Editors", "ann"]);
+    install.done(&["group", "add", "editors", "ANN"]);
+    install.done(&["group", "grant", "Editors", "blog.change_post"]);
+    let ann = install.json(&["user", "show", "ann"]);
+    assert_eq!(ann["groups"], serde_json::json!(["Editors"]));
+    assert_eq!(ann["permissions"], serde_json::json!(["blog.change_post"]));
+    let group = install.json(&["group", "show", "Editors"]);
+    assert_eq!(group["members"], serde_json::json!(["ann"]));
+    assert_eq!(group["permissions"], serde_json::json!(["blog.change_post"]));
+
+    install.done(&["group", "revoke", "Editors", "blog.change_post"]);
+    assert!(install.refused(&["group", "revoke", "Editors", "blog.change_post"]).contains("no permission"));
+    install.done(&["group", "remove", "Editors", "ann"]);
+    assert!(install.refused(&["group", "remove", "Editors", "ann"]).contains("not in"));
+    assert!(install.refused(&["group", "add", "Nobody", "ann"]).contains("no group"));
+    assert!(install.refused(&["group", "add", "Editors", "nobody"]).contains("no user"));
+    install.command(&["group", "grant", "Editors", "two words"]).assert().code(2);
+    install.done(&["group", "delete", "Editors"]);
+    assert_eq!(install.json(&["group", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn a_token_is_shown_once() {
+    let install = Install::new();
+    let made = install.json(&["token", "create", "ci", "--expires", "90d"]);
+    let secret = made["token"].as_str().unwrap().to_owned();
+    assert!(secret.len() >= 43);
+    assert!(made["expires_at"].is_string());
+    let listed = install.json(&["token", "list"]);
+    assert_eq!(listed[0]["name"], "ci");
+    assert!(!listed.to_string().contains(&secret));
+    assert!(!format!("{:?}", std::fs::read(install.path().join("bindery.db")).unwrap()).contains(&secret));
+    install.done(&["token", "revoke", "ci"]);
+    assert!(install.refused(&["token", "revoke", "ci"]).contains("no token"));
+    assert!(install.json(&["token", "list"])[0]["revoked_at"].is_string());
+    install.command(&["token", "create", "x", "--expires", "soon"]).assert().code(2);
+}
+
+#[test]
+fn people_get_a_table_and_no_escape_sequences() {
+    let install = Install::new();
+    install.done(&["user", "create", "ann", "--email", "a\u{1b}[2Jb"]);
+    let output = install.command(&["user", "list"]).assert().success().get_output().stdout.clone();
+    let text = String::from_utf8(output).unwrap();
+    assert!(text.starts_with("USERNAME"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+}
+
+#[test]
+fn options_stand_before_or_after_the_command() {
+    let install = Install::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = install.path().join("bindery.toml");
+    for line in [["--config", "FILE", "user", "list"], ["user", "list", "--config", "FILE"]] {
+        let line = line.map(|word| if word == "FILE" { file.to_str().unwrap() } else { word });
+        install.command(&line).current_dir(elsewhere.path()).assert().success();
+    }
+}
+
+#[test]
+fn a_bad_configuration_stops_every_command() {
+    let install = Install::new();
+    std::fs::write(install.path().join("bindery.toml"), "[server]\nlisen = '[::1]:80'\n").unwrap();
+    for line in [&["user", "list"][..], &["check"], &["explain", "ann"], &["token", "list"]] {
+        let output = install.command(line).assert().code(2).stdout("").get_output().stderr.clone();
+        let said = String::from_utf8(output).unwrap();
+        assert!(said.contains("bindery.toml:2: server.lisen: unknown key; did you mean \"listen\"?"), "{said}");
+        assert!(!install.path().join("bindery.db").exists());
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_unavailable() {
+    let install = Install::new();
+    std::fs::create_dir(install.path().join("bindery.db")).unwrap();
+    install.command(&["user", "list"]).assert().code(3).stdout("");
+}
+
+#[test]
+fn an_unknown_source_is_a_usage_error_that_names_those_there_are() {
+    let install = Install::new();
+    let text = "[sources.corp]\nservers = ['ldaps://127.0.0.1:1']\nbase_dn = 'dc=x'\n";
+    std::fs::write(install.path().join("bindery.toml"), text).unwrap();
+    let output =
+        install.command(&["directory", "search", "crop", "(uid=*)"]).assert().code(2).get_output().stderr.clone();
+    assert!(String::from_utf8(output).unwrap().contains("corp"));
+    install.command(&["directory", "search", "corp", "(uid=*"]).assert().code(2);
+    install.command(&["directory", "search", "corp", "(uid=*)", "--base", "nowhere"]).assert().code(2);
+}
+
+#[test]
+fn modify_is_refused_before_anything_is_read_where_the_source_is_read_only() {
+    let install = Install::new();
+    let text = "[sources.corp]\nservers = ['ldaps://127.0.0.1:1']\nbase_dn = 'dc=x'\n";
+    std::fs::write(install.path().join("bindery.toml"), text).unwrap();
+    let output = install
+        .command(&["directory", "modify", "corp"])
+        .write_stdin("no LDIF")
+        .assert()
+        .code(1)
+        .get_output()
+        .stderr
+        .clone();
+    assert!(String::from_utf8(output).unwrap().contains("read_only"));
+    std::fs::write(install.path().join("bindery.toml"), format!("{text}read_only = false\n")).unwrap();
+    install.command(&["directory", "modify", "corp"]).write_stdin("no LDIF").assert().code(2);
+}
+
+#[test]
+fn every_shell_has_completions() {
+    let install = Install::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = install.command(&["completions", shell]).assert().success().get_output().stdout.clone();
+        assert!(String::from_utf8(output).unwrap().contains("set-password"), "{shell}");
+    }
+}
