@@ -229,6 +229,12 @@ async fn a_snapshot_finds_by_entry_name_and_mail(place: Place) {
     assert_eq!(snapshot.groups.iter().map(|state| state.group.id).collect::<Vec<_>>(), [id(9), id(8)]);
     assert_eq!(snapshot.groups[0].links.len(), 1);
 
+    let by_link = async |source| store.user_by_link(source, "u-ann").await.unwrap().map(|user| user.id);
+    assert_eq!(
+        (by_link("corp").await, by_link("branch").await, by_link("lab").await),
+        (Some(id(2)), Some(id(4)), None)
+    );
+
     // Nobody has no mail address.
     let empty = SnapshotRequest { email_key: Some(String::new()), ..SnapshotRequest::default() };
     assert_eq!(store.snapshot(&empty).await.unwrap(), bindery_store::Snapshot::default());
