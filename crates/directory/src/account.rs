@@ -122,6 +122,7 @@ fn ns_account_lock(value: &str, _: &Context<'_>, state: &mut AccountState) -> Op
 /// The moment that stands for "until an administrator unlocks it" in draft-behera-ldap-password-policy.
 const LOCKED_FOR_GOOD: &str = "000001010000Z";
 
+#[expect(clippy::unnecessary_wraps, reason = "every row of the table has one shape")]
 fn pwd_account_locked_time(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     if value == LOCKED_FOR_GOOD {
         state.locked = Lock::Administrator;

@@ -36,31 +36,31 @@ pub(crate) async fn search(
     loop {
         let page = match pages.next_page().await {
             Ok(Some(page)) => page,
-            Ok(None) => return Ok(entries),
-            Err(error) => return Err(broken(&lease, &settings.slug, &request, error)),
+            Ok(None) => {
+                lease.keep();
+                return Ok(entries);
+            }
+            Err(error) => return Err(broken(&settings.slug, &request, error)),
         };
         let outcome =
             SearchOutcome { entries: page.entries, references: page.references, result: page.result, controls: vec![] };
         let short = shortcoming(&outcome, base);
         entries.extend(outcome.entries);
         if limit > 0 && entries.len() >= limit {
-            entries.truncate(limit);
             // The rest of the pages stay unread: the server forgets them with the connection.
-            lease.spoil();
+            entries.truncate(limit);
             return Ok(entries);
         }
         if let Some(why) = short {
             return Err(failed(&settings.slug, &request, why));
         }
         if page.endless {
-            lease.spoil();
             return Err(failed(&settings.slug, &request, "the server repeats its pages without end".to_owned()));
         }
     }
 }
 
-fn broken(lease: &Lease, slug: &str, request: &SearchRequest, error: Error) -> DirectoryError {
-    lease.spoil();
+fn broken(slug: &str, request: &SearchRequest, error: Error) -> DirectoryError {
     DirectoryError::Operation {
         slug: slug.to_owned(),
         operation: format!("search of {:?} for {}", request.base, request.filter),

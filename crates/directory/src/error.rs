@@ -19,6 +19,21 @@ pub enum DirectoryError {
         #[source]
         source: Option<Arc<bindery_ldap::Error>>,
     },
+    /// A server is there, but what would be sent may not be entrusted to it: its certificate is refused, or
+    /// nothing protects the connection. Nobody's outage: what is allowed while all servers are down is not
+    /// allowed now.
+    #[error(
+        "source {slug}: no connection can be trusted ({detail}); check the servers' certificates and [sources.{slug}.tls]"
+    )]
+    Untrusted {
+        /// Which source.
+        slug: String,
+        /// What was wrong with each server.
+        detail: String,
+        /// The first error.
+        #[source]
+        source: Arc<bindery_ldap::Error>,
+    },
     /// The service account was refused.
     #[error("source {slug}: {server} refused the service account: {detail}; check [sources.{slug}.bind]")]
     ServiceBind {
@@ -93,6 +108,7 @@ impl DirectoryError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } => "unavailable",
+            Self::Untrusted { .. } => "untrusted",
             Self::ServiceBind { .. } => "service_bind",
             Self::Operation { .. } => "failed",
             Self::MissingUniqueId { .. } => "missing_unique_id",

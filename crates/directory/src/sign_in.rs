@@ -84,13 +84,11 @@ async fn bind(
 ) -> Result<(PasswordCheck, Lease), DirectoryError> {
     refuse_empty(inner, password)?;
     let (result, controls, lease) = inner.servers.bind_person(dn, password).await?;
-    match verdict::read(&result, &controls, entry) {
-        Some(check) => Ok((check, lease)),
-        None => {
-            lease.spoil();
-            Err(no_answer(inner, dn, &result))
-        }
-    }
+    let Some(check) = verdict::read(&result, &controls, entry) else {
+        lease.spoil();
+        return Err(no_answer(inner, dn, &result));
+    };
+    Ok((check, lease))
 }
 
 fn no_answer(inner: &Inner, dn: &Dn, result: &LdapResult) -> DirectoryError {

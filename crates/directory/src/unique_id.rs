@@ -14,7 +14,7 @@ pub(crate) fn text(entry: &Entry, attribute: &str) -> Option<String> {
     let readable = |text: &&str| !text.starts_with(BINARY) && !text.chars().any(char::is_control);
     Some(match std::str::from_utf8(bytes).ok().filter(readable) {
         Some(text) => text.to_owned(),
-        None => format!("{BINARY}{}", hex(bytes)),
+        None => format!("{BINARY}{}", hex::encode(bytes)),
     })
 }
 
@@ -23,21 +23,9 @@ pub(crate) fn filter(attribute: &str, text: &str) -> Filter {
     let bytes = if attribute.eq_ignore_ascii_case("objectGUID") {
         value::guid_from_text(text)
     } else {
-        text.strip_prefix(BINARY).and_then(unhex)
+        text.strip_prefix(BINARY).and_then(|digits| hex::decode(digits).ok())
     };
     Filter::equal(attribute, bytes.unwrap_or_else(|| text.as_bytes().to_vec()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if digits.len() % 2 != 0 {
-        return None;
-    }
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 #[cfg(test)]

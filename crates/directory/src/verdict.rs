@@ -112,8 +112,8 @@ mod tests {
         vec![Control { oid: "1.3.6.1.4.1.42.2.27.8.5.1".to_owned(), critical: false, value }]
     }
 
-    fn refused(refusal: Refusal, password_was_right: bool) -> Option<PasswordCheck> {
-        Some(PasswordCheck::Refused { refusal, password_was_right })
+    fn refused(refusal: Refusal, password_was_right: bool) -> PasswordCheck {
+        PasswordCheck::Refused { refusal, password_was_right }
     }
 
     #[test]
@@ -129,9 +129,9 @@ mod tests {
 
     #[test]
     fn the_policy_names_locks_and_old_passwords() {
-        assert_eq!(read(&answer(49, ""), &policy(1), None), refused(Refusal::AccountLocked, false));
-        assert_eq!(read(&answer(49, ""), &policy(0), None), refused(Refusal::PasswordExpired, true));
-        assert_eq!(read(&answer(19, "x"), &policy(1), None), refused(Refusal::AccountLocked, false));
+        assert_eq!(read(&answer(49, ""), &policy(1), None), Some(refused(Refusal::AccountLocked, false)));
+        assert_eq!(read(&answer(49, ""), &policy(0), None), Some(refused(Refusal::PasswordExpired, true)));
+        assert_eq!(read(&answer(19, "x"), &policy(1), None), Some(refused(Refusal::AccountLocked, false)));
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
             ("773", Refusal::PasswordMustChange, true),
             ("775", Refusal::AccountLocked, false),
         ] {
-            assert_eq!(read(&answer(49, &text(code)), &[], None), refused(refusal, proves), "{code}");
+            assert_eq!(read(&answer(49, &text(code)), &[], None), Some(refused(refusal, proves)), "{code}");
         }
         for code in ["52e", "525", "5330", "", "zzz"] {
             assert_eq!(read(&answer(49, &text(code)), &[], None), Some(PasswordCheck::Wrong), "{code}");
@@ -159,10 +159,10 @@ mod tests {
     #[test]
     fn a_disabled_account_at_389ds() {
         let words = answer(53, "Account inactivated. Contact system administrator.");
-        assert_eq!(read(&words, &[], None), refused(Refusal::AccountDisabled, false));
+        assert_eq!(read(&words, &[], None), Some(refused(Refusal::AccountDisabled, false)));
         let locked =
             Entry::new("uid=ann", vec![Attribute { name: "nsAccountLock".into(), values: vec![b"TRUE".to_vec()] }]);
-        assert_eq!(read(&answer(53, ""), &[], Some(&locked)), refused(Refusal::AccountDisabled, false));
+        assert_eq!(read(&answer(53, ""), &[], Some(&locked)), Some(refused(Refusal::AccountDisabled, false)));
         assert_eq!(read(&answer(53, ""), &[], None), None);
     }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 /// After the first refusal; doubled with each further one.
 const FIRST_PEACE: Duration = Duration::from_secs(30);
-const LONGEST_PEACE: Duration = Duration::from_secs(600);
+const LONGEST_PEACE: Duration = Duration::from_mins(10);
 
 /// One server's health.
 #[derive(Debug, Default)]

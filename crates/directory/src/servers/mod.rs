@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// The servers of one source.
 pub(crate) struct Servers {
     slug: String,
-    servers: Vec<Arc<Server>>,
+    all: Vec<Arc<Server>>,
     /// How long a silent server is waited for before the next one is asked as well.
     patience: Duration,
 }
@@ -59,17 +59,17 @@ impl Servers {
     pub(crate) fn new(settings: &SourceSettings) -> Self {
         Self {
             slug: settings.slug.clone(),
-            servers: settings.servers.iter().map(|url| Arc::new(Server::new(settings, url))).collect(),
+            all: settings.servers.iter().map(|url| Arc::new(Server::new(settings, url))).collect(),
             patience: settings.timeouts.connect.min(settings.timeouts.operation / 2),
         }
     }
 
     pub(crate) fn all(&self) -> &[Arc<Server>] {
-        &self.servers
+        &self.all
     }
 
     pub(crate) fn health(&self) -> Vec<ServerHealth> {
-        self.servers.iter().map(|server| server.health()).collect()
+        self.all.iter().map(|server| server.health()).collect()
     }
 
     /// One search on the shared connections.
@@ -108,7 +108,7 @@ impl Servers {
         F: Fn(Connection) -> Fut,
         Fut: Future<Output = Result<T, Error>>,
     {
-        let (up, mut down): (Vec<_>, Vec<_>) = self.servers.iter().cloned().partition(|server| !server.is_down());
+        let (up, mut down): (Vec<_>, Vec<_>) = self.all.iter().cloned().partition(|server| !server.is_down());
         let mut failures = Vec::new();
         let mut waiting = up.into_iter();
         let mut silent = Vec::new();
@@ -237,12 +237,12 @@ impl Servers {
 
     /// The first server that nothing protects from being read along, if there is one.
     pub(crate) fn unprotected(&self) -> Option<&str> {
-        self.servers.iter().find(|server| !server.is_protected()).map(|server| server.url.as_str())
+        self.all.iter().find(|server| !server.is_protected()).map(|server| server.url.as_str())
     }
 
     /// Those that are up first, each in the order of the configuration.
     fn in_order(&self) -> Vec<Arc<Server>> {
-        let (up, down): (Vec<_>, Vec<_>) = self.servers.iter().cloned().partition(|server| !server.is_down());
+        let (up, down): (Vec<_>, Vec<_>) = self.all.iter().cloned().partition(|server| !server.is_down());
         up.into_iter().chain(down).collect()
     }
 
@@ -251,20 +251,26 @@ impl Servers {
         DirectoryError::Operation { slug: self.slug.clone(), operation, detail, source: Some(Arc::new(error)) }
     }
 
+    /// What it comes to when no server could be used.
     fn unavailable(&self, failures: Vec<(Arc<Server>, Failure)>) -> DirectoryError {
+        let slug = self.slug.clone();
         let all = failures.iter().map(|(server, failure)| format!("{}: {failure}", server.url));
-        let all = all.collect::<Vec<_>>().join("; ");
-        // A refused service account is told first: it is the one that somebody must mend.
-        let refused = failures.iter().position(|(_, failure)| matches!(failure, Failure::ServiceBind(_)));
-        let Some((server, failure)) = failures.into_iter().nth(refused.unwrap_or(0)) else {
-            let detail = "it has no servers".to_owned();
-            return DirectoryError::Unavailable { slug: self.slug.clone(), detail, source: None };
-        };
-        match server.error(failure) {
-            DirectoryError::Unavailable { slug, source, .. } => {
-                DirectoryError::Unavailable { slug, detail: all, source }
+        let detail = all.collect::<Vec<_>>().join("; ");
+        let mut source = None;
+        let mut untrusted = None;
+        for (server, failure) in failures {
+            match failure {
+                // A refused service account is told first: it is the one that somebody must mend.
+                Failure::ServiceBind(detail) => {
+                    return DirectoryError::ServiceBind { slug, server: server.url.clone(), detail };
+                }
+                Failure::Ldap(error) if is_untrusted(&error) => untrusted = untrusted.or(Some(error)),
+                Failure::Ldap(error) => source = source.or(Some(error)),
             }
-            refused => refused,
+        }
+        match untrusted {
+            Some(error) => DirectoryError::Untrusted { slug, detail, source: error },
+            None => DirectoryError::Unavailable { slug, detail, source },
         }
     }
 
@@ -278,6 +284,11 @@ impl Servers {
             tracing::warn!(target: "bindery_directory::operation", source = %self.slug, operation, %error, ?took);
         }
     }
+}
+
+/// Errors by which a server is there, but may not be trusted with what would be sent.
+fn is_untrusted(error: &Error) -> bool {
+    matches!(error, Error::Tls { .. } | Error::StartTls { .. } | Error::TlsSettings { .. } | Error::Plaintext { .. })
 }
 
 /// Why a read came to nothing.
@@ -338,10 +349,12 @@ async fn bind_at(
         };
         let error = match lease.connection().bind_simple(dn.as_str(), password).await {
             Ok((result, _)) if is_busy(&result) => Error::Refused { operation: "bind", result },
-            Ok((result, controls)) => return Ok((result, controls, lease)),
+            Ok((result, controls)) => {
+                lease.keep();
+                return Ok((result, controls, lease));
+            }
             Err(error) => error,
         };
-        lease.spoil();
         match judge(&error) {
             Verdict::Reconnect if lease.reused && !fresh => fresh = true,
             Verdict::Reconnect | Verdict::Down => {

@@ -5,8 +5,8 @@
 //! connection); and connections on which people bind, which never carry a service search.
 
 use super::health::{Health, Refused};
+use crate::SourceSettings;
 use crate::settings::{Bind, Timeouts};
-use crate::{DirectoryError, SourceSettings};
 use bindery_ldap::{ConnectOptions, Connection, Connector, Error, LdapResult, ResultCode, Scheme};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -21,7 +21,7 @@ const CROWDED: usize = 4;
 /// Connections on which people bind, of one server.
 const PERSONAL_CONNECTIONS: usize = 64;
 /// Idle connections older than this are not trusted: firewalls forget them without a word.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// The first wait of a background probe; doubled up to [`SLOWEST_PROBE`].
 const FIRST_PROBE: Duration = Duration::from_millis(100);
 const SLOWEST_PROBE: Duration = Duration::from_secs(1);
@@ -116,14 +116,15 @@ enum Kind {
     Person,
 }
 
-/// A connection of one's own, given back when dropped.
+/// A connection of one's own; given back when dropped, if it was said to be worth keeping.
 pub(crate) struct Lease {
     connection: Connection,
     server: Weak<Server>,
     kind: Kind,
     /// It was used before, so that it may have died unnoticed.
     pub(crate) reused: bool,
-    spoiled: AtomicBool,
+    /// Only what ended well is used again: whoever is dropped midway leaves an answer under way.
+    kept: AtomicBool,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -132,15 +133,20 @@ impl Lease {
         &self.connection
     }
 
-    /// It will not be used again.
+    /// It may be used again.
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// It may not be used again after all.
     pub(crate) fn spoil(&self) {
-        self.spoiled.store(true, Ordering::Relaxed);
+        self.kept.store(false, Ordering::Relaxed);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.spoiled.load(Ordering::Relaxed) || self.connection.is_closed() {
+        if !self.kept.load(Ordering::Relaxed) || self.connection.is_closed() {
             return;
         }
         if let Some(server) = self.server.upgrade() {
@@ -425,14 +431,7 @@ impl Server {
         reused: bool,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Lease {
-        Lease {
-            connection,
-            server: Arc::downgrade(self),
-            kind,
-            reused,
-            spoiled: AtomicBool::new(false),
-            _permit: permit,
-        }
+        Lease { connection, server: Arc::downgrade(self), kind, reused, kept: AtomicBool::new(false), _permit: permit }
     }
 
     fn idle(&self, kind: Kind) -> &Mutex<Vec<Idle>> {
@@ -457,20 +456,6 @@ impl Server {
     #[expect(clippy::unused_self, reason = "reads as a property of the server")]
     fn timeout_after(&self, operation: &'static str, after: Duration) -> Failure {
         Error::Timeout { operation, after }.into()
-    }
-
-    /// The failure as an error of the source, when this was its only server.
-    pub(crate) fn error(&self, failure: Failure) -> DirectoryError {
-        match failure {
-            Failure::ServiceBind(detail) => {
-                DirectoryError::ServiceBind { slug: self.slug.clone(), server: self.url.clone(), detail }
-            }
-            Failure::Ldap(error) => DirectoryError::Unavailable {
-                slug: self.slug.clone(),
-                detail: format!("{}: {}", self.url, crate::error::chain(error.as_ref())),
-                source: Some(error),
-            },
-        }
     }
 }
 

@@ -13,9 +13,9 @@ fn start() -> Instant {
 
 fn short(settings: &mut SourceSettings) {
     settings.timeouts = Timeouts {
-        connect: Duration::from_millis(700),
-        operation: Duration::from_secs(3),
-        sync: Duration::from_secs(60),
+        connect: Duration::from_secs(2),
+        operation: Duration::from_secs(8),
+        sync: Duration::from_mins(1),
     };
 }
 
@@ -49,7 +49,7 @@ async fn the_next_server_at_once_and_the_first_again_when_it_is_back() {
     let started = start();
     assert_eq!(title(&source).await, "Second");
     assert!(accepted(&check(&source, "ann", "ann-secret").await));
-    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert!(!source.health()[0].up && source.health()[0].error.is_some());
     assert!(source.health()[1].up);
 
@@ -77,12 +77,12 @@ async fn a_server_that_keeps_silent_is_passed_over() {
     first.pause();
     let started = start();
     assert!(accepted(&check(&source, "ann", "ann-secret").await), "on connections that were open");
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     let fresh = Source::new(pair(&first.url(), &second.url()));
     assert!(accepted(&check(&fresh, "ann", "ann-secret").await), "on new ones");
     let started = start();
     assert!(accepted(&check(&fresh, "ann", "ann-secret").await));
-    assert!(started.elapsed() < Duration::from_millis(500), "known to be down: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(2), "known to be down: {:?}", started.elapsed());
     first.resume();
     until_first_is(&source, true).await;
 }

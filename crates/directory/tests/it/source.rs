@@ -34,7 +34,7 @@ async fn a_certificate_of_another_ca_is_refused() {
             settings.tls = tls;
         });
         let error = source.find("ann", &nothing()).await.unwrap_err();
-        assert!(matches!(error, DirectoryError::Unavailable { .. }), "{error:?}");
+        assert!(matches!(error, DirectoryError::Untrusted { .. }), "{error:?}");
         let report = source.check(&[]).await.remove(0);
         assert!(report.answered && report.tls.is_failed(), "{report:?}");
     }

@@ -39,7 +39,7 @@ pub(crate) fn settings(urls: &[String]) -> SourceSettings {
         timeouts: Timeouts {
             connect: Duration::from_secs(5),
             operation: Duration::from_secs(15),
-            sync: Duration::from_secs(60),
+            sync: Duration::from_mins(1),
         },
         page_size: 1000,
         max_message: 64 << 20,
