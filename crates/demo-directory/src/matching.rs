@@ -179,24 +179,28 @@ fn any_value(description: &Description, node: &Node, tree: &Tree, test: impl Fn(
     if description.base == "objectclass" {
         return node.values(description).any(|class| schema::implied_classes(class).any(|name| test(name.as_bytes())));
     }
-    if description.usage() != schema::Usage::Maintained {
+    if description.usage() != schema::Usage::Maintained || !description.options.is_empty() {
         return false;
     }
-    maintained(node, tree).iter().any(|attribute| {
-        description.covers(&Description::new(&attribute.name)) && attribute.values.iter().any(|value| test(value))
-    })
+    let wants = |name: &str| name.eq_ignore_ascii_case(&description.base);
+    maintained(node, tree, &wants).iter().any(|attribute| attribute.values.iter().any(|value| test(value)))
 }
 
-/// What the directory maintains for an entry, with what only the tree knows.
-pub(crate) fn maintained(node: &Node, tree: &Tree) -> Vec<bindery_ldap::Attribute> {
-    let mut attributes = node.maintained();
-    let groups: Vec<Vec<u8>> =
-        tree.groups_of(&node.dn).iter().map(|group| group.dn.as_str().as_bytes().to_vec()).collect();
-    if !groups.is_empty() {
-        attributes.push(bindery_ldap::Attribute { name: "memberOf".into(), values: groups });
+/// What the directory maintains for an entry, with what only the tree knows, of the attributes that are
+/// wanted.
+pub(crate) fn maintained(node: &Node, tree: &Tree, wants: &dyn Fn(&str) -> bool) -> Vec<bindery_ldap::Attribute> {
+    let mut attributes = node.maintained(wants);
+    if wants("memberOf") {
+        let groups = tree.groups_of(&node.dn);
+        let groups: Vec<Vec<u8>> = groups.iter().map(|group| group.dn.as_str().as_bytes().to_vec()).collect();
+        if !groups.is_empty() {
+            attributes.push(bindery_ldap::Attribute { name: "memberOf".into(), values: groups });
+        }
     }
-    let subordinates = if tree.has_children(&node.dn) { "TRUE" } else { "FALSE" };
-    attributes.push(crate::node::text("hasSubordinates", subordinates.to_owned()));
+    if wants("hasSubordinates") {
+        let subordinates = if tree.has_children(&node.dn) { "TRUE" } else { "FALSE" };
+        attributes.push(crate::node::text("hasSubordinates", subordinates.to_owned()));
+    }
     attributes
 }
 

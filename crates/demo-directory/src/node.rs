@@ -64,23 +64,27 @@ impl Node {
         self.values(&Description::new(name)).next().is_some()
     }
 
-    /// What the directory maintains and can tell from the entry alone.
-    pub(crate) fn maintained(&self) -> Vec<Attribute> {
-        let mut attributes = vec![
-            text("entryUUID", self.uuid.to_string()),
-            text("entryDN", self.dn.to_string()),
-            text("entryCSN", self.csn.clone()),
-            text("createTimestamp", to_generalized_time(self.created)),
-            text("modifyTimestamp", to_generalized_time(self.modified)),
-            text("creatorsName", self.creator.clone()),
-            text("modifiersName", self.modifier.clone()),
-            text("subschemaSubentry", crate::root_dse::SUBSCHEMA.to_owned()),
+    /// What the directory maintains and can tell from the entry alone, of the attributes that are wanted.
+    pub(crate) fn maintained(&self, wants: &dyn Fn(&str) -> bool) -> Vec<Attribute> {
+        let always: [(&str, &dyn Fn() -> String); 8] = [
+            ("entryUUID", &|| self.uuid.to_string()),
+            ("entryDN", &|| self.dn.to_string()),
+            ("entryCSN", &|| self.csn.clone()),
+            ("createTimestamp", &|| to_generalized_time(self.created)),
+            ("modifyTimestamp", &|| to_generalized_time(self.modified)),
+            ("creatorsName", &|| self.creator.clone()),
+            ("modifiersName", &|| self.modifier.clone()),
+            ("subschemaSubentry", &|| crate::root_dse::SUBSCHEMA.to_owned()),
         ];
-        let classes = Description::new("objectClass");
-        if let Some(class) = self.values(&classes).filter(|class| schema::is_structural(class)).last() {
-            attributes.push(Attribute { name: "structuralObjectClass".into(), values: vec![class.to_vec()] });
+        let wanted = always.into_iter().filter(|(name, _)| wants(name));
+        let mut attributes: Vec<Attribute> = wanted.map(|(name, value)| text(name, value())).collect();
+        if wants("structuralObjectClass") {
+            let classes = Description::new("objectClass");
+            if let Some(class) = self.values(&classes).filter(|class| schema::is_structural(class)).last() {
+                attributes.push(Attribute { name: "structuralObjectClass".into(), values: vec![class.to_vec()] });
+            }
         }
-        if let Some(changed) = self.password_changed {
+        if let Some(changed) = self.password_changed.filter(|_| wants("pwdChangedTime")) {
             attributes.push(text("pwdChangedTime", to_generalized_time(changed)));
         }
         attributes

@@ -8,7 +8,7 @@ use bindery_ldap::value::generalized_time;
 use std::borrow::Cow;
 
 /// How the values of an attribute are compared (RFC 4517, 4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Syntax {
     /// `caseIgnoreMatch`.
     Text,
@@ -29,7 +29,7 @@ pub(crate) enum Syntax {
 }
 
 /// Who may set an attribute, and when it is returned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Usage {
     /// Returned for `*`.
     User,
@@ -117,16 +117,21 @@ fn find(base: &str) -> Option<&'static Type> {
 pub(crate) struct Description {
     pub base: String,
     pub options: Vec<String>,
+    syntax: Syntax,
+    usage: Usage,
 }
 
 impl Description {
     pub(crate) fn new(text: &str) -> Self {
         let lower = text.to_ascii_lowercase();
         let mut parts = lower.split(';');
-        let base = canonical(parts.next().unwrap_or_default());
+        let base = canonical(parts.next().unwrap_or_default()).into_owned();
         let mut options: Vec<String> = parts.map(str::to_owned).collect();
         options.sort_unstable();
-        Self { base: base.into_owned(), options }
+        let known = find(&base);
+        let syntax = known.map_or(Syntax::Text, |known| known.syntax);
+        let usage = known.map_or(Usage::User, |known| known.usage);
+        Self { base, options, syntax, usage }
     }
 
     /// Whether `other` is this type with at least these options (RFC 4512, 2.5.2).
@@ -135,11 +140,11 @@ impl Description {
     }
 
     pub(crate) fn syntax(&self) -> Syntax {
-        find(&self.base).map_or(Syntax::Text, |known| known.syntax)
+        self.syntax
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        find(&self.base).map_or(Usage::User, |known| known.usage)
+        self.usage
     }
 
     /// Whether it is a password, which nobody may read or compare with.

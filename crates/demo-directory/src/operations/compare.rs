@@ -18,11 +18,10 @@ pub(crate) fn compare(directory: &Directory, who: &Identity, request: &CompareRe
     let node = state.tree.get(&dn).ok_or_else(|| Refusal::no_such_object(&state.tree, &dn))?;
     let syntax = description.syntax();
     let wanted = &request.ava.assertion_value;
-    let computed = maintained(node, &state.tree);
-    let computed = computed.iter().filter(|attribute| description.covers(&Description::new(&attribute.name)));
+    let computed = maintained(node, &state.tree, &|name| name.eq_ignore_ascii_case(&description.base));
     let mut values = node
         .values(&description)
-        .chain(computed.flat_map(|attribute| attribute.values.iter().map(Vec::as_slice)))
+        .chain(computed.iter().flat_map(|attribute| attribute.values.iter().map(Vec::as_slice)))
         .peekable();
     if values.peek().is_none() {
         return Err(Refusal::new(ResultCode::NoSuchAttribute, "the entry has no such attribute"));

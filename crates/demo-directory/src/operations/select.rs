@@ -47,9 +47,14 @@ impl Selection {
         let own = node.attributes.iter().filter(|stored| self.takes(&stored.description, stored.description.usage()));
         let mut attributes: Vec<PartialAttribute> = own.map(|stored| self.partial(&stored.attribute)).collect();
         if self.takes_maintained() {
-            let computed = maintained(node, tree);
-            let computed = computed.iter().filter(|own| self.takes(&Description::new(&own.name), Usage::Maintained));
-            attributes.extend(computed.map(|own| self.partial(own)));
+            let wants = |name: &str| {
+                self.operational
+                    || self
+                        .names
+                        .iter()
+                        .any(|wanted| wanted.options.is_empty() && wanted.base.eq_ignore_ascii_case(name))
+            };
+            attributes.extend(maintained(node, tree, &wants).iter().map(|own| self.partial(own)));
         }
         SearchResultEntry::new(node.dn.as_str().into(), attributes)
     }
