@@ -113,3 +113,96 @@ pub(crate) fn join(request: &[u8], controls: &[u8]) -> Zeroizing<Vec<u8>> {
     body.extend_from_slice(controls);
     Zeroizing::new(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protection::Protection;
+    use crate::transport::Transport;
+    use crate::{ConnectOptions, LdapUrl};
+    use tokio::io::{AsyncReadExt, DuplexStream};
+
+    /// A connection that is protected so, and the server's end of it.
+    fn connection(protection: Protection, allow_plaintext: bool) -> (Connection, DuplexStream) {
+        let (client, server) = tokio::io::duplex(4096);
+        let mut options = ConnectOptions::new(LdapUrl::parse("ldap://dir.test").unwrap());
+        options.tls.allow_plaintext = allow_plaintext;
+        (Connection::start(Transport { stream: Box::new(client), protection }, &options), server)
+    }
+
+    async fn sent(mut server: DuplexStream) -> Vec<u8> {
+        let mut octets = vec![];
+        server.read_to_end(&mut octets).await.unwrap();
+        octets
+    }
+
+    struct Plain;
+    impl SaslMechanism for Plain {
+        fn name(&self) -> &'static str {
+            "PLAIN"
+        }
+        fn step(&mut self, _challenge: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error> {
+            Ok(Some(b"\0ann\0secret".to_vec()))
+        }
+    }
+
+    #[tokio::test]
+    async fn no_password_leaves_an_unprotected_connection() {
+        let (connection, server) = connection(Protection::None, false);
+        let simple = connection.bind_simple("cn=a", &"secret".into()).await.unwrap_err();
+        assert!(matches!(simple, Error::Plaintext { .. }), "{simple}");
+        let sasl = connection.bind_sasl(&mut Plain).await.unwrap_err();
+        assert!(matches!(sasl, Error::Plaintext { .. }), "{sasl}");
+        connection.close().await;
+        assert_eq!(sent(server).await, [0x30, 5, 2, 1, 2, 0x42, 0], "an unbind and nothing else");
+    }
+
+    #[tokio::test]
+    async fn allow_plaintext_lets_a_bind_through_but_no_new_password() {
+        let (connection, mut server) = connection(Protection::None, true);
+        let changed = connection.password_modify(None, None, Some(&"new".into())).await.unwrap_err();
+        assert!(matches!(changed, Error::Plaintext { .. }), "{changed}");
+        let extended = connection.extended("1.3.6.1.4.1.4203.1.11.1", None, &[]).await.unwrap_err();
+        assert!(matches!(extended, Error::Plaintext { .. }), "{extended}");
+        let bind = tokio::spawn(async move { connection.bind_simple("cn=a", &"secret".into()).await });
+        let mut octets = [0u8; 7];
+        server.read_exact(&mut octets).await.unwrap();
+        assert_eq!(octets[5], BIND, "{octets:x?}");
+        drop(server);
+        assert!(matches!(bind.await.unwrap(), Err(Error::Closed { .. })));
+    }
+
+    struct Endless;
+    impl SaslMechanism for Endless {
+        fn name(&self) -> &'static str {
+            "ENDLESS"
+        }
+        fn step(&mut self, _challenge: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error> {
+            Ok(None)
+        }
+        fn reveals_password(&self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_ends_a_sasl_bind_is_given_up() {
+        use tokio::io::AsyncWriteExt;
+        let (connection, mut server) = connection(Protection::None, false);
+        let challenges = tokio::spawn(async move {
+            let mut request = [0u8; 4096];
+            for id in 2u8.. {
+                if server.read(&mut request).await.unwrap_or(0) == 0 {
+                    return id;
+                }
+                let challenge = [0x30, 12, 2, 1, id, 0x61, 7, 0x0a, 1, 14, 4, 0, 4, 0];
+                let _ = server.write_all(&challenge).await;
+            }
+            0
+        });
+        let error = connection.bind_sasl(&mut Endless).await.unwrap_err();
+        assert!(matches!(error, Error::Sasl { .. }), "{error}");
+        drop(connection);
+        assert!(usize::from(challenges.await.unwrap()) <= MAX_SASL_STEPS + 4);
+    }
+}

@@ -141,7 +141,7 @@ impl Connection {
         Connector::new(options.clone())?.connect().await
     }
 
-    fn start(transport: Transport, options: &ConnectOptions) -> Self {
+    pub(crate) fn start(transport: Transport, options: &ConnectOptions) -> Self {
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (cancels, cancel_queue) = mpsc::unbounded_channel();
         let (fault_sender, fault) = watch::channel(None);

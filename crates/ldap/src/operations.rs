@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-/// How many operations may be under way at once; more wait their turn.
-pub(crate) const MAX_ACTIVE: usize = 1024;
+/// How many operations may be under way at once; more wait their turn here. OpenLDAP ends a connection on which
+/// more than 100 wait (`conn_max_pending`; 1000 once bound).
+pub(crate) const MAX_ACTIVE: usize = 96;
 /// How many abandoned operations are remembered: their late answers are expected, and not the server's fault.
 const MAX_ABANDONED: usize = 1024;
 /// RFC 4511, 4.1.1: maxInt.

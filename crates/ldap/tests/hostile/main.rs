@@ -467,7 +467,7 @@ async fn flood(mut peer: Peer) {
     let id = peer.id().await;
     let octets = encoded(id, entry(&"cn=x,".repeat(2000)), vec![]);
     // More than queues and socket buffers hold together.
-    for _ in 0..4000 {
+    for _ in 0..1200 {
         peer.raw(&octets).await;
     }
     while let Some(request) = peer.read().await {
@@ -482,7 +482,7 @@ async fn flood(mut peer: Peer) {
 async fn a_slow_reader_loses_its_search_and_the_others_go_on() {
     let server = Scripted::start(flood).await;
     let mut options = server.options();
-    options.operation_timeout = Duration::from_secs(4);
+    options.operation_timeout = Duration::from_secs(8);
     let connection = Connection::open(&options).await.unwrap();
     let mut stream = connection.search_stream(everyone().deadline(Deadline::None)).await.unwrap();
     // Nobody reads the stream; this waits behind it, but within its own deadline.
@@ -586,4 +586,38 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
     options.tls.starttls = true;
     let error = Connection::open(&options).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { operation: "connecting", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_read_is_given_up() {
+    let (hold, held) = tokio::sync::oneshot::channel::<()>();
+    let server = Scripted::start(|peer| async move {
+        let _ = held.await;
+        drop(peer);
+    })
+    .await;
+    let mut options = server.options();
+    options.operation_timeout = Duration::from_secs(8);
+    let connection = Connection::open(&options).await.unwrap();
+    // More than socket buffers hold.
+    let value = bindery_ldap::Attribute { name: "photo".into(), values: vec![vec![0; 12_000_000]] };
+    let error = connection.add("cn=a", &[value]).await.unwrap_err();
+    assert!(matches!(&error, Error::Closed { reason } if reason.contains("does not read")), "{error}");
+    assert!(connection.is_closed());
+    drop(hold);
+}
+
+#[tokio::test]
+async fn one_connection_closing_is_told_to_all_of_its_operations() {
+    let server = Scripted::start(|mut peer| async move {
+        for _ in 0..20 {
+            peer.id().await;
+        }
+    })
+    .await;
+    let connection = server.connect().await;
+    let searches = (0..20).map(|_| connection.search(everyone()));
+    for outcome in futures::future::join_all(searches).await {
+        assert!(matches!(outcome, Err(Error::Closed { .. })), "{outcome:?}");
+    }
 }
