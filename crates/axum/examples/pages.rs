@@ -4,7 +4,7 @@
 //! or as `disabled`, `outsider`, `expired`, `must-change`, `throttled`, `down` to see how that ends.
 
 #[path = "../tests/http/scripted.rs"]
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::pedantic)]
 mod scripted;
 
 use bindery_axum::{Bindery, Demo, DemoPerson, settings::WebSettings};
@@ -14,7 +14,7 @@ use std::{net::SocketAddr, time::Duration};
 #[tokio::main]
 #[allow(clippy::print_stdout)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let settings = WebSettings { remember_me: Some(Duration::from_secs(14 * 86_400)), ..WebSettings::default() };
+    let settings = WebSettings { remember_me: Some(Duration::from_hours(14 * 24)), ..WebSettings::default() };
     let scripted = Scripted::default();
     scripted.set_changing_passwords();
     let person = |username: &str, about: &str| DemoPerson {

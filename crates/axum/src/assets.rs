@@ -6,6 +6,7 @@ use axum::{
     body::{Body, Bytes},
     response::Response,
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderValue, StatusCode, header};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
@@ -37,7 +38,7 @@ impl Assets {
             };
             let embedded = || Embedded::get(&name).map(|file| Bytes::from(file.data.into_owned()));
             if let Some(bytes) = replaced.or_else(embedded) {
-                let hash: String = Sha256::digest(&bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+                let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&bytes)).split_off(33);
                 all.insert(name.into_owned(), Asset { bytes, hash });
             }
         }

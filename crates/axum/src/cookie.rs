@@ -166,7 +166,7 @@ mod tests {
             value.to_str().unwrap().replace(TOKEN, "T")
         };
         assert_eq!(set(&settings, true), "bindery_session=T; Path=/; HttpOnly; SameSite=Lax");
-        settings.remember_me = Some(Duration::from_secs(60));
+        settings.remember_me = Some(Duration::from_mins(1));
         settings.public_url = Some("https://a.example".parse().unwrap());
         assert_eq!(
             set(&settings, true),

@@ -103,8 +103,8 @@ fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, PagesError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(name) = name.filter(|name| name.ends_with(".html")) {
+        let is_template = path.extension().is_some_and(|extension| extension == "html");
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| is_template) {
             let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
             found.push((name.to_owned(), text));
         }

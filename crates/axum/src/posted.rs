@@ -1,5 +1,7 @@
 //! What somebody sent: a form or JSON, of reasonable size, and not from another site.
 
+#![expect(clippy::result_large_err, reason = "what goes wrong here is a whole answer, and rare")]
+
 use crate::{
     csrf::{self, Provenance},
     sentences::{self, Sentence},

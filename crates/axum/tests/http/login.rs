@@ -143,7 +143,7 @@ async fn signing_in_ends_the_session_that_was_there() {
 async fn an_attempt_carries_who_and_where() {
     let site = Site::with(WebSettings {
         trusted_proxies: vec!["192.0.2.7/32".parse().unwrap()],
-        remember_me: Some(Duration::from_secs(60)),
+        remember_me: Some(Duration::from_mins(1)),
         ..WebSettings::default()
     });
     let request = Request::post("/login")
