@@ -72,8 +72,9 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Header<'a> {
     }
 }
 
-/// Our own origin is that of `public_url`, or the host that a trusted proxy was asked for. Without a
-/// `public_url` it is the host of the request: what the browser typed is what it calls the origin.
+/// Our own origin is that of `public_url`, or the host that this very request was sent to (as a trusted proxy
+/// tells it): a page of another site cannot make its browser name our host as the origin. Over plain http nobody
+/// knows who wrote a page, so that does not count for the host of an https `public_url`.
 fn is_own_origin(origin: &str, client: &Client, settings: &WebSettings) -> bool {
     let Ok(origin) = Url::parse(origin) else {
         return false; // "null" too
@@ -85,7 +86,7 @@ fn is_own_origin(origin: &str, client: &Client, settings: &WebSettings) -> bool 
         if origin.origin() == public.origin() {
             return true;
         }
-        if client.scheme.is_none() {
+        if public.scheme() == "https" && origin.scheme() == "http" && origin.host() == public.host() {
             return false;
         }
     }
@@ -226,7 +227,7 @@ mod tests {
             &[("origin", "https://sub.login.example")],
             &[("origin", "null")],
             &[("origin", "")],
-            &[("origin", "http://inner:8080")],
+            &[("origin", "http://inner:8081")],
             &[("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "CROSS-SITE")],
             &[("sec-fetch-site", "whatever")],
@@ -243,6 +244,17 @@ mod tests {
         assert_eq!(judged(&[], &public()), Provenance::Unsaid);
         let sibling = [("sec-fetch-site", "same-site")];
         assert_eq!(judged(&sibling, &public()), Provenance::Unsaid);
+    }
+
+    #[test]
+    fn the_host_that_was_asked_is_no_other_site() {
+        assert_eq!(judged(&[("origin", "http://inner:8080")], &public()), Provenance::Own);
+        let of = |origin: &str, scheme| {
+            provenance(&headers(&[("origin", origin)]), &client("login.example", scheme), &public())
+        };
+        assert_eq!(of("http://login.example", None), Provenance::Foreign, "plain http for an https site");
+        assert_eq!(of("http://login.example", Some("http")), Provenance::Foreign);
+        assert_eq!(of("https://login.example", Some("http")), Provenance::Own);
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! Every route over HTTP, each ending and each refusal, without a socket.
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::new_without_default)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::new_without_default
+)]
 
 mod login;
 mod pages;
+mod real;
 mod scripted;
 mod session;
 mod site;

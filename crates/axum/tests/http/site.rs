@@ -4,13 +4,10 @@ use crate::scripted::Scripted;
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::ConnectInfo,
     response::Response,
 };
 use bindery_axum::{Bindery, settings::WebSettings};
 use http::{Request, StatusCode, header};
-use std::net::SocketAddr;
-use tower::ServiceExt;
 
 pub struct Site {
     pub scripted: Scripted,
@@ -44,39 +41,64 @@ impl Site {
     }
 
     pub async fn ask(&self, request: http::request::Builder, body: impl Into<Body>) -> Answer {
-        let mut request = request.body(body.into()).unwrap();
-        let peer: SocketAddr = "192.0.2.7:4711".parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        Answer::read(self.app.clone().oneshot(request).await.unwrap()).await
+        client::ask(&self.app, request, body).await
     }
 
     /// As a browser looks at a page.
     pub async fn get(&self, path: &str, cookie: &str) -> Answer {
-        let request = Request::get(path)
-            .header(header::HOST, "site.example")
-            .header(header::ACCEPT, "text/html")
-            .header(header::COOKIE, cookie);
-        self.ask(request, Body::empty()).await
+        client::get(&self.app, path, cookie).await
     }
 
     /// As a browser that says where it comes from posts a form.
     pub async fn post(&self, path: &str, cookie: &str, form: &str) -> Answer {
-        let request = form_request(path).header(header::ORIGIN, "http://site.example").header(header::COOKIE, cookie);
-        self.ask(request, form.to_owned()).await
+        client::post(&self.app, path, cookie, form).await
     }
 
     /// As a program posts JSON.
     pub async fn post_json(&self, path: &str, cookie: &str, body: &serde_json::Value) -> Answer {
-        let request = Request::post(path)
-            .header(header::HOST, "site.example")
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::COOKIE, cookie);
-        self.ask(request, body.to_string()).await
+        client::post_json(&self.app, path, cookie, body).await
     }
 
     /// A session's cookie, made without signing in.
     pub fn session(&self, username: &str) -> String {
         format!("bindery_session={}", self.scripted.session_for(username))
+    }
+}
+
+/// Asks an app.
+pub mod client {
+    use super::{Answer, form_request};
+    use axum::{Router, body::Body, extract::ConnectInfo};
+    use http::{Request, header};
+    use std::net::SocketAddr;
+    use tower::ServiceExt;
+
+    pub async fn ask(app: &Router, request: http::request::Builder, body: impl Into<Body>) -> Answer {
+        let mut request = request.body(body.into()).unwrap();
+        let peer: SocketAddr = "192.0.2.7:4711".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        Answer::read(app.clone().oneshot(request).await.unwrap()).await
+    }
+
+    pub async fn get(app: &Router, path: &str, cookie: &str) -> Answer {
+        let request = Request::get(path)
+            .header(header::HOST, "site.example")
+            .header(header::ACCEPT, "text/html")
+            .header(header::COOKIE, cookie);
+        ask(app, request, Body::empty()).await
+    }
+
+    pub async fn post(app: &Router, path: &str, cookie: &str, form: &str) -> Answer {
+        let request = form_request(path).header(header::ORIGIN, "http://site.example").header(header::COOKIE, cookie);
+        ask(app, request, form.to_owned()).await
+    }
+
+    pub async fn post_json(app: &Router, path: &str, cookie: &str, body: &serde_json::Value) -> Answer {
+        let request = Request::post(path)
+            .header(header::HOST, "site.example")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::COOKIE, cookie);
+        ask(app, request, body.to_string()).await
     }
 }
 
