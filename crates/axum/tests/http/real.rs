@@ -106,9 +106,9 @@ async fn refusals_tell_only_who_knows_the_password() {
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{username}");
         assert_eq!(answer.json(), bad, "{username}");
     }
-    let told = house.sign_in("", &disabled.username, disabled.password).await;
-    assert_eq!(told.status, StatusCode::FORBIDDEN);
-    assert_eq!(told.json(), json!({ "outcome": "refused", "reason": "account_disabled", "user": null }));
+    // Result 53 of 389-DS may come whatever the password, so it proves none.
+    let unproven = house.sign_in("", &disabled.username, disabled.password).await;
+    assert_eq!((unproven.status, unproven.json()), (StatusCode::UNAUTHORIZED, bad));
     let ended = somebody(Standing::Expired);
     let told = house.sign_in("", &ended.username, ended.password).await;
     assert_eq!((told.status, &told.json()["reason"]), (StatusCode::FORBIDDEN, &Value::from("account_expired")));
