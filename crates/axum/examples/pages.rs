@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         builder = builder.templates(folder);
     }
     let bindery = builder.build()?;
-    let app = bindery.routes::<()>().fallback(move |request| async move { bindery.not_found(request) });
+    let app = bindery.routes::<()>().fallback(move |request| async move { bindery.not_found(request).await });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}/", listener.local_addr()?);
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;

@@ -9,6 +9,7 @@ use crate::{
     routes,
     settings::WebSettings,
     shared::{Asked, Shared},
+    visitor::Visitor,
 };
 use arc_swap::ArcSwap;
 use axum::{Router, extract::Request, response::Response};
@@ -89,10 +90,16 @@ impl Bindery {
     }
 
     /// 404, as a page or a problem document: for the app's fallback.
-    pub fn not_found(&self, request: Request) -> Response {
+    pub async fn not_found(&self, request: Request) -> Response {
         let (parts, _) = request.into_parts();
         let asked = Asked::of(&parts, &self.shared);
-        routes::unknown::answer(&self.shared, &asked)
+        let visitor = Visitor::new(self.shared.clone());
+        // Only a page shows who is signed in.
+        let user = match asked.wants_page() {
+            true => visitor.standing(asked.headers()).await.user(),
+            false => None,
+        };
+        routes::unknown::answer(&self.shared, &asked, user)
     }
 }
 

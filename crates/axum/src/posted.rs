@@ -150,8 +150,9 @@ pub(crate) fn ticked<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Erro
         Json(bool),
         Form(String),
     }
-    Ok(match Ticked::deserialize(from)? {
-        Ticked::Json(ticked) => ticked,
-        Ticked::Form(text) => matches!(text.as_str(), "on" | "true" | "1" | "yes"),
+    Ok(match Option::<Ticked>::deserialize(from)? {
+        None => false,
+        Some(Ticked::Json(ticked)) => ticked,
+        Some(Ticked::Form(text)) => matches!(text.as_str(), "on" | "true" | "1" | "yes"),
     })
 }

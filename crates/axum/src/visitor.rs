@@ -25,6 +25,16 @@ pub enum Standing {
     Unavailable(Arc<Unavailable>),
 }
 
+impl Standing {
+    /// Who is signed in, as far as anybody can tell.
+    pub fn user(&self) -> Option<&UserView> {
+        match self {
+            Self::SignedIn(user) => Some(user),
+            Self::SignedOut | Self::Unavailable(_) => None,
+        }
+    }
+}
+
 /// Nobody can tell whose request it is, and what is to be answered.
 #[derive(Debug)]
 pub struct Unavailable {

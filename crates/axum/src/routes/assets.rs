@@ -14,5 +14,5 @@ pub(super) async fn show(
     Path((hash, name)): Path<(String, String)>,
 ) -> Response {
     let found = shared.pages.assets.serve(&hash, &name);
-    found.unwrap_or_else(|| unknown::answer(&shared, &asked))
+    found.unwrap_or_else(|| unknown::answer(&shared, &asked, None))
 }

@@ -22,15 +22,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 
-/// What is sent. The fields may be missing, so that who is not signed in hears that first.
+/// What is sent. A field that is missing counts as empty, so that who is not signed in hears that first.
 #[derive(Debug, Deserialize)]
 pub(super) struct Change {
     username: Option<String>,
-    #[serde(deserialize_with = "secret")]
+    #[serde(default, deserialize_with = "secret")]
     old_password: SecretString,
-    #[serde(deserialize_with = "secret")]
+    #[serde(default, deserialize_with = "secret")]
     new_password: SecretString,
-    #[serde(deserialize_with = "secret")]
+    #[serde(default, deserialize_with = "secret")]
     new_password_again: SecretString,
     csrf_token: Option<String>,
 }

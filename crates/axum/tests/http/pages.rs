@@ -132,6 +132,29 @@ async fn without_a_session_changing_a_password_is_401() {
 }
 
 #[tokio::test]
+async fn without_a_session_nothing_else_is_looked_at() {
+    let site = Site::new();
+    let answer = site.post_json("/password", "", &json!({})).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let answer = site.post_json("/password", &site.session("ann"), &json!({ "old_password": PASSWORD })).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_with_the_visitors_own_navigation() {
+    let site = Site::new().serving(|bindery| {
+        let own = bindery.clone();
+        bindery.routes().fallback(move |request| async move { own.not_found(request).await })
+    });
+    let page = site.get("/nowhere", &site.session("ann")).await;
+    assert!(page.status == StatusCode::NOT_FOUND && page.is_page() && page.text.contains("Sign out"));
+    let page = site.get("/nowhere", "").await;
+    assert!(page.status == StatusCode::NOT_FOUND && !page.text.contains("Sign out"));
+    let api = site.get("/api/v1/nowhere", "").await;
+    assert!(api.status == StatusCode::NOT_FOUND && api.is_problem());
+}
+
+#[tokio::test]
 async fn an_expired_password_can_be_changed_without_a_session() {
     let site = Site::new();
     site.scripted.set_changing_passwords();

@@ -57,7 +57,7 @@ impl Server {
             .merge(health::routes(self.engine.store().clone()))
             .merge(metrics::routes(self.metrics.clone()))
             .merge(self.bindery.routes())
-            .fallback(move |request: Request| async move { bindery.not_found(request) })
+            .fallback(move |request: Request| async move { bindery.not_found(request).await })
             .layer(CatchPanicLayer::new())
     }
 
