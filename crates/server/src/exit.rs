@@ -90,9 +90,18 @@ impl From<DirectoryError> for Failure {
         let message = chain(&error);
         match error {
             DirectoryError::ReadOnly { .. } | DirectoryError::MissingUniqueId { .. } => Self::refused(message),
+            // A server that says no has answered.
+            DirectoryError::Operation { source: Some(below), .. } if is_answer(below.result().map(|it| it.code.0)) => {
+                Self::refused(message)
+            }
             _ => Self::unavailable(message),
         }
     }
+}
+
+/// Whether a result code (RFC 4511, A.2) is an answer: busy and unavailable are none, and a limit leaves the rest open.
+fn is_answer(code: Option<u32>) -> bool {
+    code.is_some_and(|code| !matches!(code, 3 | 4 | 11 | 51 | 52))
 }
 
 /// An error with everything below it.
