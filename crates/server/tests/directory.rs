@@ -1,4 +1,5 @@
 //! `check`, `directory` and `user link` against a real slapd.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot begin fails by panicking")]
 
 use assert_cmd::Command;
 use bindery_tests::Slapd;

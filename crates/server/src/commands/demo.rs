@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let pages = server::pages(&engine, &config).await?.site("Larkspur Press").banner(NOTE).demo(hints());
     let bindery = pages.build().map_err(|error| failed("the pages could not be made", &error))?;
 
-    output::print(&welcome(bound, &directory.url(), &config.file));
+    output::print(&welcome(bound, &directory.url(), &config.file))?;
     let server = Server { engine, bindery, metrics, config_file: Some(config.file) };
     server.run(listener).await?;
     directory.shutdown().await;

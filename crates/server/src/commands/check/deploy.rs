@@ -7,7 +7,8 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(crate) struct Item {
     /// What should be so.
-    item: &'static str,
+    #[serde(rename = "item")]
+    what: &'static str,
     /// Whether it is.
     ok: bool,
     /// What to do about it; empty where it is.
@@ -17,16 +18,16 @@ pub(crate) struct Item {
 impl Item {
     /// Something to mend.
     pub(super) fn finding(&self) -> Option<String> {
-        (!self.ok).then(|| format!("{}: {}", self.item, self.advice))
+        (!self.ok).then(|| format!("{}: {}", self.what, self.advice))
     }
 
     pub(super) fn row(&self) -> (&str, &str) {
-        (if self.ok { "ok" } else { "mend" }, self.item)
+        (if self.ok { "ok" } else { "mend" }, self.what)
     }
 }
 
-fn item(item: &'static str, ok: bool, advice: impl Into<String>) -> Item {
-    Item { item, ok, advice: if ok { String::new() } else { advice.into() } }
+fn item(what: &'static str, ok: bool, advice: impl Into<String>) -> Item {
+    Item { what, ok, advice: if ok { String::new() } else { advice.into() } }
 }
 
 /// A fortnight longer than most would stay signed in on their own machine.
@@ -88,11 +89,11 @@ fn slugs(config: &Config, wanted: impl Fn(&SourceConfig) -> bool) -> String {
     found.map(|source| source.slug.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether only its owner and group may read the file.
+/// Whether only its owner and group may do anything with the file: the last three bits of its mode are others'.
 #[cfg(unix)]
 fn is_private(config: &Config) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(&config.file).is_ok_and(|it| it.permissions().mode() & 0o007 == 0)
+    std::fs::metadata(&config.file).is_ok_and(|it| it.permissions().mode().trailing_zeros() >= 3)
 }
 
 #[cfg(not(unix))]
@@ -108,7 +109,7 @@ mod tests {
 
     fn findings(text: &str) -> Vec<&'static str> {
         let config = Config::parse(text, Path::new("/nonexistent/bindery.toml"), &Environment::default()).unwrap();
-        checklist(&config).iter().filter(|item| !item.ok).map(|item| item.item).collect()
+        checklist(&config).iter().filter(|item| !item.ok).map(|item| item.what).collect()
     }
 
     const GOOD: &str = "
