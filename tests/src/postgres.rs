@@ -144,7 +144,7 @@ impl Own {
             .arg(self.data())
             .args(["-p", &self.port.to_string()])
             .args(["-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
-            .args(["-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300"])
+            .args(["-c", "full_page_writes=off", "-c", "max_connections=300"])
             .args(["-c", "max_wal_size=256MB", "-c", "autovacuum_naptime=60"])
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

@@ -1,0 +1,67 @@
+//! The presets against trees shaped like those they are for.
+
+use bindery_tests::{Bindery, Slapd};
+
+use crate::support::{Corp, names, refused, signed_in, user};
+
+/// J1, J4: JumpCloud's tree; the organization is all it needs besides the bind.
+#[test]
+fn jumpcloud() {
+    let slapd = Slapd::builder()
+        .suffix("dc=jumpcloud,dc=com")
+        .ldif(
+            "dn: dc=jumpcloud,dc=com\nobjectClass: dcObject\nobjectClass: organization\no: JumpCloud\ndc: jumpcloud\n\n\
+             dn: o=ORG,dc=jumpcloud,dc=com\nobjectClass: organization\no: ORG\n\n\
+             dn: ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: organizationalUnit\nou: users\n\n\
+             dn: uid=svc,ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: inetOrgPerson\nuid: svc\ncn: svc\nsn: svc\nuserPassword: svc-secret\n\n\
+             dn: uid=jane,ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: inetOrgPerson\nuid: jane\ncn: Jane Doe\nsn: Doe\n\
+             givenName: Jane\nmail: jane@example.test\ntitle: Engineer\ndepartmentNumber: 7\nuserPassword: jane-secret\n\n\
+             dn: uid=joe,ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: inetOrgPerson\nuid: joe\ncn: Joe\nsn: Joe\nuserPassword: joe-secret\n\n\
+             dn: cn=app,ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: groupOfNames\ncn: app\n\
+             member: uid=jane,ou=users,o=ORG,dc=jumpcloud,dc=com\n",
+        )
+        .start();
+    let bindery = Bindery::new(&format!(
+        "[sources.jc]\npreset = \"jumpcloud\"\norganization = \"ORG\"\nservers = [\"{}\"]\n\
+         [sources.jc.bind]\ndn = \"uid=svc,ou=users,o=ORG,dc=jumpcloud,dc=com\"\npassword = \"svc-secret\"\n\
+         [sources.jc.access]\nrequire = \"cn=app,ou=users,o=ORG,dc=jumpcloud,dc=com\"\n\
+         [sources.jc.groups]\nmirror = true\n[sources.jc.flags]\nis_staff = \"app\"\n\
+         [sources.jc.users.attributes]\ntitle = \"title\"\ndepartment = \"departmentNumber\"\n",
+        slapd.url()
+    ));
+    let jane = signed_in(&bindery.login("jane", "jane-secret"));
+    assert_eq!((&jane["is_staff"], &jane["is_active"]), (&true.into(), &true.into()));
+    let jane = user(&bindery, "jane");
+    assert_eq!((&jane["profile"]["title"], &jane["profile"]["department"]), (&"Engineer".into(), &"7".into()));
+    assert_eq!(names(&jane["groups"]), ["app"]);
+    refused(&bindery.login("joe", "joe-secret"), "not_in_required_group");
+}
+
+/// The unique IDs of 389-DS and FreeIPA, and LLDAP's groups.
+#[test]
+fn unique_ids_of_other_servers() {
+    for (preset, attribute) in [("389ds", "nsUniqueId"), ("freeipa", "ipaUniqueID")] {
+        let slapd = Slapd::start();
+        slapd.ldapmodify(&format!(
+            "dn: uid=ann,ou=people,dc=example,dc=test\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\n\
+             add: {attribute}\n{attribute}: 66446001-1dd211b2-66225011-2ee211db\n"
+        ));
+        let bindery = Corp::new(&slapd).preset(preset).table("flags", "is_staff = \"staff\"").bindery();
+        assert_eq!(signed_in(&bindery.login("ann", "ann-secret"))["is_staff"], true, "{preset}");
+        assert_eq!(user(&bindery, "ann")["link"]["unique_id"], "66446001-1dd211b2-66225011-2ee211db", "{preset}");
+        refused(&bindery.login("bob", "bob-secret"), "missing_attribute");
+    }
+}
+
+/// LLDAP: people by name or mail, groups of unique names.
+#[test]
+fn lldap_and_google() {
+    let slapd = Slapd::start();
+    let people = "base_dn = \"ou=people,dc=example,dc=test\"";
+    let lldap =
+        Corp::new(&slapd).preset("lldap").table("users", people).table("flags", "is_press = \"press\"").bindery();
+    assert_eq!(signed_in(&lldap.login("bob@example.test", "bob-secret"))["is_press"], true);
+    let google =
+        Corp::new(&slapd).preset("google").table("users", people).table("flags", "is_staff = \"staff\"").bindery();
+    assert_eq!(signed_in(&google.login("ann@example.test", "ann-secret"))["is_staff"], true);
+}
