@@ -5,7 +5,7 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -37,37 +37,53 @@ pub(super) fn from_command(command: &[String], directory: &Path) -> Result<Strin
     let [program, arguments @ ..] = command else {
         return Err("the command is empty".to_owned());
     };
-    // The program is named, its arguments are not: they may carry something secret.
-    let name = format!("the command {program:?}");
+    // A relative path lies beside the configuration file; a bare name is looked for where programs are.
     let located = if program.contains('/') { directory.join(program).into_os_string() } else { program.into() };
-    let mut child = Command::new(located)
-        .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("{name} cannot be started: {error}"))?;
+    let mut command = Command::new(located);
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::piped());
+    // The program is named, its arguments are not: they may carry something secret.
+    run(&mut command, COMMAND_TIMEOUT).map_err(|problem| format!("the command {program:?} {problem}"))
+}
+
+fn run(command: &mut Command, timeout: Duration) -> Result<String, String> {
+    let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
     let Some(output) = child.stdout.take() else {
-        return Err(format!("{name} gave no output"));
+        return Err("gave no output".to_owned());
     };
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         // The receiver is gone after the time-out; then nobody wants the text.
         let _ = sender.send(read_bounded(output));
     });
-    let read = receiver.recv_timeout(COMMAND_TIMEOUT);
-    if !matches!(read, Ok(Ok(_))) {
-        // It may have ended by itself meanwhile.
+    let late = || format!("did not end within {timeout:?}");
+    let result = match receiver.recv_timeout(timeout) {
+        Err(_) => Err(late()),
+        Ok(Err(problem)) => Err(format!("gave output that {problem}")),
+        Ok(Ok(text)) => match ended(&mut child, timeout) {
+            Some(status) if status.success() => Ok(text),
+            Some(status) => Err(format!("failed ({status})")),
+            None => Err(late()),
+        },
+    };
+    if result.is_err() {
+        // It may have ended by itself; either way it is reaped.
         let _ = child.kill();
+        let _ = child.wait();
     }
-    // A child that closed its output and lives on is waited for; one that was killed is reaped.
-    let status = child.wait().map_err(|error| format!("{name} cannot be waited for: {error}"))?;
-    match read {
-        Err(_) => Err(format!("{name} did not end within {} s", COMMAND_TIMEOUT.as_secs())),
-        Ok(Err(problem)) => Err(format!("the output of {name} {problem}")),
-        Ok(Ok(_)) if !status.success() => Err(format!("{name} failed ({status})")),
-        Ok(Ok(text)) => Ok(text),
+    result
+}
+
+/// How the child ended, if it does in time: one that closed its output may live on.
+fn ended(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
+    const STEP: Duration = Duration::from_millis(5);
+    for _ in 0..=timeout.as_millis() / STEP.as_millis() {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) => std::thread::sleep(STEP),
+            Err(_) => return None,
+        }
     }
+    None
 }
 
 fn read_bounded(source: impl Read) -> Result<String, String> {
@@ -88,4 +104,27 @@ fn without_newline(mut text: String) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, timeout: Duration) -> Result<String, String> {
+        run(Command::new("sh").args(["-c", script]).stdout(Stdio::piped()), timeout)
+    }
+
+    #[test]
+    fn a_command_that_does_not_end_is_stopped() {
+        let soon = Duration::from_millis(50);
+        assert_eq!(shell("exec sleep 60", soon), Err("did not end within 50ms".to_owned()));
+        // Its output is closed, and it lives on.
+        assert_eq!(shell("echo hunter2; exec sleep 60 >&-", soon), Err("did not end within 50ms".to_owned()));
+    }
+
+    #[test]
+    fn a_command_that_fails_gives_nothing() {
+        let told = shell("echo hunter2; exit 3", COMMAND_TIMEOUT).unwrap_err();
+        assert_eq!(told, "failed (exit status: 3)");
+    }
 }
