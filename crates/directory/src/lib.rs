@@ -1,6 +1,30 @@
 //! One configured directory, a *source*: its servers and their health, finding people,
 //! the groups of a person, account states, passwords. It reports what the directory says and
 //! decides nothing: who may come in is `bindery-core`'s to say.
+//!
+//! ```no_run
+//! use bindery_directory::{Authentication, Source, SourceSettings, Wanted};
+//!
+//! # async fn example(settings: SourceSettings) -> Result<(), bindery_directory::DirectoryError> {
+//! let source = Source::new(settings);
+//! let wanted = Wanted(vec!["mail".to_owned()]);
+//! match source.authenticate("ann", &"secret".into(), &wanted).await? {
+//!     Authentication::Checked { person: Some(ann), check, reader, .. } => {
+//!         let memberships = source.memberships(&reader, &ann, &[]).await;
+//!         println!("{}: {check:?}, {} groups", ann.dn, memberships.groups.len());
+//!     }
+//!     Authentication::Checked { dn, check, .. } => println!("{dn}: {check:?}"),
+//!     Authentication::Nobody => println!("nobody has that name"),
+//!     Authentication::Several(dns) => println!("{} people have that name", dns.len()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Inside, from the ground up: `servers` (which server, which connection), `reach` (who reads, and whether an
+//! answer is whole), `people` and `groups` (what is asked), `verdict` and [`account`] (what answers mean),
+//! `sign_in`, `change` and `check` (what is done with it). A change feed will take exclusive connections from
+//! `servers` as paged searches do.
 
 pub mod account;
 pub mod preset;

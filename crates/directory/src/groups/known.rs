@@ -3,7 +3,7 @@
 //! An answer is kept for a second, so that a busy hour asks once a second and a deleted group is noticed
 //! within one. Only "it is there" is kept: neither an error nor an absence ever is.
 
-use super::{Context, fold, member_of::Remembered};
+use super::{Context, fold, member_of::Remembered, walk::Level};
 use crate::reach::{Reach, failed, inside, shortcoming};
 use crate::{GroupSelector, Known};
 use bindery_ldap::{Dn, Filter, Scope, SearchRequest};
@@ -20,6 +20,8 @@ const ENTRIES: u64 = 20_000;
 pub(crate) struct Cache {
     places: Moka<GroupSelector, Place>,
     pub(super) groups: Moka<String, Option<Arc<Remembered>>>,
+    /// What lies right above a group.
+    pub(super) above: Moka<String, Arc<Level>>,
 }
 
 impl Cache {
@@ -27,6 +29,7 @@ impl Cache {
         Self {
             places: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
             groups: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
+            above: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
         }
     }
 }

@@ -134,5 +134,5 @@ fn above(entry: &Entry) -> (Vec<Dn>, Option<String>) {
 async fn primary(context: Context<'_>, person: &Person, gathered: &mut Gathered) -> Vec<Dn> {
     let Some(filter) = primary_group(person) else { return vec![] };
     let level = in_bases(context, &filter).await;
-    level.keep(gathered).into_iter().map(|(dn, _)| dn).collect()
+    level.dns(gathered)
 }

@@ -1,18 +1,19 @@
 //! Groups by an attribute of the group: `member`, `uniqueMember`, `roleOccupant`, `memberUid`.
 //!
-//! One search a level and base: first for the person (and their primary group), then for the groups
-//! found, many in one filter. When such a filter finds something, a few reads of that one entry tell
-//! which of the many it was, for the path.
+//! One search a base for the person (and their primary group); then one for each group found, side by side,
+//! for what lies right above it. What lies above a group is the same for everybody in it, so that answer is
+//! used again for a second: in a busy hour a walk costs no more than its first step.
 
 use super::{Context, Gathered, MAX_LEVELS, apart};
-use crate::reach::{failed, inside, shortcoming};
+use crate::reach::{Reach, failed, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::{DirectoryError, Group, GroupSelector, Person, people, unique_id};
 use bindery_ldap::{Dn, Entry, Filter, Scope, SearchRequest};
 use futures::future::{join, join_all};
+use std::sync::Arc;
 
-/// Groups asked about in one filter.
-const BATCH: usize = 50;
+/// Groups asked about side by side.
+const SIDE_BY_SIDE: usize = 64;
 
 pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[GroupSelector]) -> Gathered {
     let mut gathered = Gathered::default();
@@ -23,16 +24,12 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
             return gathered;
         }
     };
-    let (level, (apart, unreadable)) = join(in_bases(context, &filter), apart(context, named)).await;
+    let (own, (apart, unreadable)) = join(in_bases(context, &filter), apart(context, named)).await;
     gathered.failed = unreadable;
-    let mut found = level.keep(&mut gathered);
-    found.extend(at_names(context, &apart, &filter, &mut gathered).await);
+    let own_apart = at_names(context, &apart, &filter).await;
     let mut frontier = Vec::new();
-    for (dn, entry) in found {
-        let path = vec![dn.clone()];
-        if gathered.add(group(context, dn, &entry, path.clone())) {
-            frontier.push(path);
-        }
+    for level in [own, own_apart] {
+        frontier.extend(level.add_to(&mut gathered, &[]));
     }
     if context.settings.groups.nested == Nested::Walk {
         climb(context, &apart, frontier, &mut gathered).await;
@@ -44,20 +41,10 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
 async fn climb(context: Context<'_>, apart: &[Dn], mut frontier: Vec<Vec<Dn>>, gathered: &mut Gathered) {
     for _ in 0..MAX_LEVELS {
         let mut next = Vec::new();
-        for batch in frontier.chunks(BATCH) {
-            let children: Vec<Dn> = batch.iter().filter_map(|path| path.last().cloned()).collect();
-            let Some(filter) = about_groups(context, &children) else { return };
-            let (level, mut apart) =
-                (in_bases(context, &filter).await, at_names(context, apart, &filter, gathered).await);
-            let mut found = level.keep(gathered);
-            found.append(&mut apart);
-            found.retain(|(dn, _)| !gathered.seen.contains(dn));
-            let below = join_all(found.iter().map(|(dn, _)| which(context, dn, batch))).await;
-            for ((dn, entry), below) in found.into_iter().zip(below) {
-                let path: Vec<Dn> = below.iter().cloned().chain([dn.clone()]).collect();
-                if gathered.add(group(context, dn, &entry, path.clone())) {
-                    next.push(path);
-                }
+        for paths in frontier.chunks(SIDE_BY_SIDE) {
+            let above = join_all(paths.iter().filter_map(|path| path.last()).map(|dn| above(context, apart, dn)));
+            for (path, level) in paths.iter().zip(above.await) {
+                next.extend(level.add_to(gathered, path));
             }
         }
         if next.is_empty() {
@@ -68,21 +55,23 @@ async fn climb(context: Context<'_>, apart: &[Dn], mut frontier: Vec<Vec<Dn>>, g
     gathered.cut_short(format!("groups are nested more than {MAX_LEVELS} deep"));
 }
 
-/// Which of a batch is the member of that group: halves, until one is left.
-async fn which<'a>(context: Context<'_>, parent: &Dn, batch: &'a [Vec<Dn>]) -> &'a [Dn] {
-    let mut candidates = batch;
-    while candidates.len() > 1 {
-        let (half, rest) = candidates.split_at(candidates.len() / 2);
-        let children: Vec<Dn> = half.iter().filter_map(|path| path.last().cloned()).collect();
-        let filter = about_groups(context, &children);
-        let there = match filter {
-            // It was in the batch: what an error hides here is a detail of the path, not the membership.
-            Some(filter) => at_name(context, parent, &filter).await.ok().flatten().is_some(),
-            None => false,
-        };
-        candidates = if there { half } else { rest };
+/// What lies right above a group; from memory where the service account has just read it whole.
+async fn above(context: Context<'_>, apart: &[Dn], child: &Dn) -> Arc<Level> {
+    let Some(filter) = about_group(context, child) else { return Arc::default() };
+    let ask = async {
+        let (mut level, elsewhere) = join(in_bases(context, &filter), at_names(context, apart, &filter)).await;
+        level.append(elsewhere);
+        // An answer with something missing is for those who wait for it now, and for nobody later.
+        if level.is_whole() { Ok(Arc::new(level)) } else { Err(level) }
+    };
+    match context.reach {
+        Reach::Own(_) => ask.await.unwrap_or_else(Arc::new),
+        Reach::Service(_) => {
+            let apart = apart.iter().map(Dn::key_str);
+            let key = apart.chain([child.key_str()]).collect::<Vec<_>>().join("\n");
+            context.cache.above.try_get_with(key, ask).await.unwrap_or_else(|level| level)
+        }
     }
-    candidates.first().map_or(&[], Vec::as_slice)
 }
 
 /// `(member=…)` for a person, and their primary group.
@@ -122,30 +111,66 @@ pub(super) fn primary_group(person: &Person) -> Option<Filter> {
     is_number.then(|| Filter::equal(people::GID_NUMBER, number))
 }
 
-/// `(|(member=…)(member=…))` for groups; `None` where the attribute names people only.
-fn about_groups(context: Context<'_>, children: &[Dn]) -> Option<Filter> {
+/// `(member=…)` for a group; `None` where the attribute names people only.
+fn about_group(context: Context<'_>, child: &Dn) -> Option<Filter> {
     let groups = &context.settings.groups;
     match (&groups.members, &groups.member_value) {
-        (Members::OfGroup(attribute), MemberValue::Dn) => {
-            Some(Filter::any(children.iter().map(|dn| Filter::equal(attribute, dn.as_str()))))
-        }
+        (Members::OfGroup(attribute), MemberValue::Dn) => Some(Filter::equal(attribute, child.as_str())),
         _ => None,
     }
 }
 
-/// What the group bases answered.
-pub(super) struct Level {
-    found: Vec<(Dn, Entry)>,
+/// What was found of one question, and what is missing from the answer.
+#[derive(Debug, Default)]
+pub(crate) struct Level {
+    found: Vec<Named>,
     short: Vec<String>,
+    /// Groups read where they lie that could not be: unknown by themselves, they spoil nothing else.
+    failed: Vec<(Dn, String)>,
+}
+
+/// A group as it was found.
+#[derive(Debug)]
+struct Named {
+    dn: Dn,
+    names: Vec<String>,
+    unique_id: Option<String>,
 }
 
 impl Level {
-    /// Notes what is missing, and answers with what is there.
-    pub(super) fn keep(self, gathered: &mut Gathered) -> Vec<(Dn, Entry)> {
+    fn is_whole(&self) -> bool {
+        self.short.is_empty() && self.failed.is_empty()
+    }
+
+    fn append(&mut self, mut other: Self) {
+        self.found.append(&mut other.found);
+        self.short.append(&mut other.short);
+        self.failed.append(&mut other.failed);
+    }
+
+    /// Adds the groups above the end of a path, and what is missing. Answers with the paths that are new.
+    fn add_to(&self, gathered: &mut Gathered, path: &[Dn]) -> Vec<Vec<Dn>> {
+        for why in &self.short {
+            gathered.cut_short(why.clone());
+        }
+        gathered.failed.extend(self.failed.iter().cloned());
+        let mut new = Vec::new();
+        for Named { dn, names, unique_id } in &self.found {
+            let path: Vec<Dn> = path.iter().chain([dn]).cloned().collect();
+            let (dn, names, unique_id) = (dn.clone(), names.clone(), unique_id.clone());
+            if gathered.add(Group { dn, names, unique_id, direct: path.len() == 1, path: path.clone() }) {
+                new.push(path);
+            }
+        }
+        new
+    }
+
+    /// Notes what is missing, and answers with the DNs of what is there.
+    pub(super) fn dns(self, gathered: &mut Gathered) -> Vec<Dn> {
         for why in self.short {
             gathered.cut_short(why);
         }
-        self.found
+        self.found.into_iter().map(|group| group.dn).collect()
     }
 }
 
@@ -156,14 +181,14 @@ pub(super) async fn in_bases(context: Context<'_>, filter: &Filter) -> Level {
     let answers = join_all(groups.base_dn.iter().map(async |base| {
         let filter = Filter::all([groups.filter.clone(), filter.clone()]);
         let request = SearchRequest::new(base, Scope::Subtree, filter).attributes(&attributes);
-        let mut level = Level { found: Vec::new(), short: Vec::new() };
+        let mut level = Level::default();
         match context.reach.search(&request).await {
             Err(error) => level.short.push(error.to_string()),
             Ok(outcome) => {
                 let short = shortcoming(&outcome, base);
                 level.short.extend(short.map(|why| failed(&context.settings.slug, &request, why).to_string()));
                 match inside(outcome, base, Scope::Subtree) {
-                    Ok(found) => level.found = found,
+                    Ok(found) => level.found.extend(found.into_iter().map(|(dn, entry)| of(context, dn, &entry))),
                     Err(error) => level.short.push(error.to_string()),
                 }
             }
@@ -171,41 +196,31 @@ pub(super) async fn in_bases(context: Context<'_>, filter: &Filter) -> Level {
         level
     }))
     .await;
-    let mut whole = Level { found: Vec::new(), short: Vec::new() };
+    let mut whole = Level::default();
     for level in answers {
-        whole.found.extend(level.found);
-        whole.short.extend(level.short);
+        whole.append(level);
     }
     whole
 }
 
-/// The groups of those names that the filter picks, wherever they lie. One that cannot be read is
-/// unknown by itself and spoils nothing else.
-async fn at_names(context: Context<'_>, names: &[Dn], filter: &Filter, gathered: &mut Gathered) -> Vec<(Dn, Entry)> {
-    let unseen = names.iter().filter(|dn| !gathered.seen.contains(dn));
-    let answers = join_all(unseen.map(async |dn| (dn, at_name(context, dn, filter).await))).await;
-    let mut found = Vec::new();
+/// The groups of those names that the filter picks, wherever they lie.
+async fn at_names(context: Context<'_>, names: &[Dn], filter: &Filter) -> Level {
+    let answers = join_all(names.iter().map(async |dn| (dn, at_name(context, dn, filter).await))).await;
+    let mut level = Level::default();
     for (dn, answer) in answers {
         match answer {
-            Ok(entry) => found.extend(entry.map(|entry| (dn.clone(), entry))),
-            Err(error) => {
-                gathered.failed.insert(dn.clone(), error.to_string());
-            }
+            Ok(entry) => level.found.extend(entry.map(|entry| of(context, dn.clone(), &entry))),
+            Err(error) => level.failed.push((dn.clone(), error.to_string())),
         }
     }
-    found
+    level
 }
 
 async fn at_name(context: Context<'_>, dn: &Dn, filter: &Filter) -> Result<Option<Entry>, DirectoryError> {
     context.reach.entry(&context.settings.slug, dn, filter.clone(), &context.attributes()).await
 }
 
-pub(super) fn group(context: Context<'_>, dn: Dn, entry: &Entry, path: Vec<Dn>) -> Group {
-    Group {
-        names: context.names(entry),
-        unique_id: unique_id::text(entry, &context.settings.users.unique_id),
-        direct: path.len() <= 1,
-        dn,
-        path,
-    }
+fn of(context: Context<'_>, dn: Dn, entry: &Entry) -> Named {
+    let unique_id = unique_id::text(entry, &context.settings.users.unique_id);
+    Named { dn, names: context.names(entry), unique_id }
 }

@@ -274,6 +274,8 @@ impl Server {
         if let Some(connection) = self.take_idle(Kind::Exclusive) {
             return Ok(self.lease(connection, Kind::Exclusive, true, None));
         }
+        // One after the other: a service account that is refused is not offered by everybody at once.
+        let _turn = self.connecting.lock().await;
         let connection = self.open_service().await?;
         Ok(self.lease(connection, Kind::Exclusive, false, None))
     }

@@ -12,11 +12,8 @@ fn start() -> Instant {
 }
 
 fn short(settings: &mut SourceSettings) {
-    settings.timeouts = Timeouts {
-        connect: Duration::from_secs(2),
-        operation: Duration::from_secs(8),
-        sync: Duration::from_mins(1),
-    };
+    settings.timeouts =
+        Timeouts { connect: Duration::from_secs(2), operation: Duration::from_secs(8), sync: Duration::from_mins(1) };
 }
 
 fn pair(first: &str, second: &str) -> SourceSettings {
