@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::db::{Row, args};
-use crate::snapshot::link_columns;
+use crate::snapshot::{joined_links, link_columns};
 use crate::users::user_columns;
 use crate::{Session, SessionWithUser, Store, StoreError, TokenHash};
 
@@ -54,13 +54,7 @@ impl Store {
         let rows = self.db.rows(sql, args![token, now]).await?;
         let Some(first) = rows.first() else { return Ok(None) };
         let (session, user) = (first.session()?, first.user()?);
-        let mut links = Vec::with_capacity(rows.len());
-        for row in &rows {
-            if row.get::<Option<String>>("link_kind")?.is_some() {
-                links.push(row.link()?);
-            }
-        }
-        Ok(Some(SessionWithUser { session, user, links }))
+        Ok(Some(SessionWithUser { session, user, links: joined_links(&rows)? }))
     }
 
     /// Keeps a session alive until `idle_expires_at`, unless it has ended or was used after `stale_before` already, so

@@ -51,6 +51,17 @@ macro_rules! link_columns {
 }
 pub(crate) use link_columns;
 
+/// The links of a left join: a user without any has one row without one.
+pub(crate) fn joined_links(rows: &[Row]) -> Result<Vec<Link>, StoreError> {
+    let mut links = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.get::<Option<String>>("link_kind")?.is_some() {
+            links.push(row.link()?);
+        }
+    }
+    Ok(links)
+}
+
 impl Row {
     /// A link from [`link_columns`].
     pub(crate) fn link(&self) -> Result<Link, StoreError> {

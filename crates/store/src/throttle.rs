@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use sqlx::AssertSqlSafe;
 
-use crate::db::{Tx, args};
+use crate::db::{Arg, Tx, args};
 use crate::{Store, StoreError};
 
 /// What attempts are counted for.
@@ -141,11 +142,34 @@ impl Store {
         window: Duration,
         now: DateTime<Utc>,
     ) -> Result<usize, StoreError> {
-        let key = Sha256::digest(key.as_bytes()).to_vec();
-        let sql = "SELECT attempts FROM throttle WHERE kind = $1 AND key = $2";
-        let Some(row) = self.db.row(sql, args![kind.as_str(), key.as_slice()]).await? else { return Ok(0) };
+        let one = [Limit { kind, key: key.to_owned(), limit: 0 }];
+        Ok(self.failures_of(&one, window, now).await?.into_iter().next().unwrap_or_default())
+    }
+
+    /// The same for several keys, in their order, from one query.
+    pub async fn failures_of(
+        &self,
+        limits: &[Limit],
+        window: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<usize>, StoreError> {
+        let keys: Vec<Vec<u8>> = limits.iter().map(|limit| Sha256::digest(limit.key.as_bytes()).to_vec()).collect();
+        let sql = format!(
+            "SELECT kind, key, attempts FROM throttle WHERE key IN ({})",
+            crate::db::placeholders(1, keys.len())
+        );
+        let args = keys.iter().map(|key| Arg::from(key.as_slice())).collect();
         let since = now.timestamp_micros().saturating_sub(i64::try_from(window.as_micros()).unwrap_or(i64::MAX));
-        Ok(row.json::<Vec<i64>>("attempts")?.iter().filter(|at| **at > since).count())
+        let mut counts = vec![0; limits.len()];
+        for row in self.db.rows(AssertSqlSafe(sql), args).await? {
+            let (kind, key): (String, Vec<u8>) = (row.get("kind")?, row.get("key")?);
+            let recent = row.json::<Vec<i64>>("attempts")?.iter().filter(|at| **at > since).count();
+            let same = limits.iter().zip(&keys).map(|(limit, own)| limit.kind.as_str() == kind && *own == key);
+            for (count, _) in counts.iter_mut().zip(same).filter(|(_, same)| *same) {
+                *count = recent;
+            }
+        }
+        Ok(counts)
     }
 
     /// Removes counts that nobody has added to since `before`. Answers how many.

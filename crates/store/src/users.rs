@@ -1,7 +1,8 @@
 //! Reading users.
 
 use crate::db::{Row, args};
-use crate::{Flags, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
+use crate::snapshot::{joined_links, link_columns};
+use crate::{Flags, Link, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
 use uuid::Uuid;
 
 /// The columns of a user, for a query on `users`.
@@ -54,6 +55,23 @@ impl Store {
         }
         let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE users.username_key = $1");
         self.db.row(sql, args![username_key]).await?.map(|row| row.user()).transpose()
+    }
+
+    /// The user with this folded name and their links, from one query.
+    pub async fn user_with_links(&self, username_key: &str) -> Result<Option<(User, Vec<Link>)>, StoreError> {
+        if !guard::findable(username_key) {
+            return Ok(None);
+        }
+        let sql = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", ",
+            link_columns!(),
+            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.username_key = $1 ORDER BY l.source"
+        );
+        let rows = self.db.rows(sql, args![username_key]).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        Ok(Some((first.user()?, joined_links(&rows)?)))
     }
 
     /// The user linked to an entry.

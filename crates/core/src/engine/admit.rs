@@ -41,7 +41,8 @@ impl Engine {
         let (source, person) = (entering.source, entering.person);
         let dn = person.dn.to_string();
         let located = |rejection: Rejection| rejection.at(&source.slug, Some(&dn));
-        let (memberships, account) = self.facts(&entering).await;
+        let needed = source.needs_groups || !self.0.handlers.is_empty();
+        let (memberships, account) = self.facts(&entering, needed).await;
         let facts = Facts { person, memberships: &memberships, account: &account };
         let mut decision = match decide(&source.rules, facts) {
             Ok(decision) => decision,
@@ -54,10 +55,14 @@ impl Engine {
         self.write(&entering, &decision, finish).await.map_err(located)
     }
 
-    /// Everything that the rules look at.
-    pub(crate) async fn facts(&self, entering: &Entering<'_>) -> (Memberships, AccountState) {
+    /// Everything that the rules look at; groups only where somebody looks at them.
+    pub(crate) async fn facts(&self, entering: &Entering<'_>, groups: bool) -> (Memberships, AccountState) {
         let source = entering.source;
-        let memberships = source.directory.memberships(entering.reader, entering.person, &source.selectors).await;
+        let memberships = if groups {
+            source.directory.memberships(entering.reader, entering.person, &source.selectors).await
+        } else {
+            Memberships::default()
+        };
         if let Some(why) = &memberships.incomplete {
             tracing::warn!(target: "bindery_core::admit", source = source.slug, why, "groups could not be read completely");
         }

@@ -1,15 +1,16 @@
 //! Local people whose name a directory knows too: their directory groups give permissions, no membership is written.
 
 use super::attempt::chain;
+use super::route::Holder;
 use super::{ActiveSource, Engine};
 use bindery_directory::{Found, Reader};
-use bindery_store::{Change, Field, Plan, UserState};
+use bindery_store::{Change, Field, Plan};
 use std::collections::BTreeSet;
 
 impl Engine {
     /// Permissions of local people whose name a directory knows too (`authorize_local_users`). A
     /// directory that cannot answer gives and takes nothing.
-    pub(crate) async fn authorize_local(&self, state: &UserState, plan: &mut Plan) {
+    pub(crate) async fn authorize_local(&self, state: &Holder, plan: &mut Plan) {
         if !self.settings().authorize_local_users {
             return;
         }
@@ -49,7 +50,7 @@ impl Engine {
     }
 }
 
-fn set_live_groups(state: &UserState, live: BTreeSet<String>, plan: &mut Plan) {
+fn set_live_groups(state: &Holder, live: BTreeSet<String>, plan: &mut Plan) {
     if state.user.live_groups != live {
         plan.changes.push(Change::UpdateUser { user: state.user.id, fields: vec![Field::LiveGroups(live)] });
     }

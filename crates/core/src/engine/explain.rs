@@ -2,7 +2,7 @@
 
 use super::admit::Entering;
 use super::attempt::Rejection;
-use super::route::Route;
+use super::route::{Holder, Route};
 use super::{ActiveSource, Engine};
 use crate::reconcile::Reconciled;
 use crate::rules::{Decision, Facts, Truth, decide};
@@ -146,7 +146,7 @@ impl Engine {
     ) -> Result<Explanation, Rejection> {
         let reader = Reader::service();
         let entering = Entering { source, person, reader: &reader, accepted: None, typed: Some(name) };
-        let (memberships, account) = self.facts(&entering).await;
+        let (memberships, account) = self.facts(&entering, true).await;
         let mut explanation = Explanation::blank(None);
         explanation.source = Some(source.slug.clone());
         explanation.dn = Some(person.dn.to_string());
@@ -233,7 +233,7 @@ impl Engine {
         Ok(self.store().permissions_of_groups(&keys).await?)
     }
 
-    async fn explain_local(&self, state: UserState) -> Result<Explanation, Rejection> {
+    async fn explain_local(&self, state: Holder) -> Result<Explanation, Rejection> {
         let mut explanation = Explanation::blank(None);
         if !state.user.is_active() {
             let detail = "the local account is deactivated".to_owned();

@@ -2,13 +2,13 @@
 //! `passwords.write_back` is on.
 
 use super::attempt::{Rejection, Via, chain};
-use super::route::Route;
+use super::route::{Holder, Route};
 use super::throttle;
 use super::{ActiveSource, Engine};
 use crate::name;
 use crate::password::Verdict;
 use bindery_directory::{Dn, PasswordChange as DirectoryAnswer};
-use bindery_store::{Change, Limit, PasswordHash, Plan, ThrottleKind, UserState};
+use bindery_store::{Change, Limit, PasswordHash, Plan, ThrottleKind};
 use secrecy::{ExposeSecret, SecretString};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,27 +51,23 @@ impl Engine {
         }
         let limits = self.settings().throttle;
         let mut counted = Vec::new();
-        let mut permits = Vec::new();
+        let mut _permit = None;
         if via == Via::Http {
             let key = self.with_domains(|domains| name::throttle_key(username, domains));
             counted.push(Limit { kind: ThrottleKind::User, key, limit: limits.per_user });
-            if let Some(address) = address {
-                let key = name::address_key(address);
-                counted.push(Limit { kind: ThrottleKind::Address, key, limit: limits.per_address });
-            }
-            for limit in &counted {
-                match self.0.gate.enter(self.store(), limit.clone(), limits.window, self.now()).await {
-                    Ok(permit) => permits.push(permit),
-                    Err(Rejection { retry_after: Some(wait), .. }) => return PasswordChange::Throttled(wait),
-                    Err(rejection) => return PasswordChange::Unavailable(rejection.detail),
-                }
-            }
+            let address = address.map(name::address_key);
+            counted.extend(address.map(|key| Limit { kind: ThrottleKind::Address, key, limit: limits.per_address }));
+            _permit = match self.0.gate.enter(self.store(), counted.clone(), limits.window, self.now()).await {
+                Ok(permit) => Some(permit),
+                Err(Rejection { retry_after: Some(wait), .. }) => return PasswordChange::Throttled(wait),
+                Err(rejection) => return PasswordChange::Unavailable(rejection.detail),
+            };
         }
         let answer = match self.change(username, old, new).await {
             Ok(answer) => answer,
             Err(rejection) => PasswordChange::Unavailable(rejection.detail),
         };
-        if answer == PasswordChange::WrongOld {
+        if answer == PasswordChange::WrongOld && !counted.is_empty() {
             throttle::record(self.store(), &counted, limits.window, self.now()).await;
         }
         answer
@@ -93,7 +89,7 @@ impl Engine {
 
     async fn change_local(
         &self,
-        user: UserState,
+        user: Holder,
         old: &SecretString,
         new: &SecretString,
     ) -> Result<PasswordChange, Rejection> {

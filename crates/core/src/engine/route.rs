@@ -6,18 +6,31 @@ use super::{ActiveSource, Engine};
 use crate::Reason;
 use crate::name::{self, Asked, Domain};
 use crate::reconcile::username_key;
-use bindery_store::UserState;
+use bindery_store::{Link, User};
 use std::sync::Arc;
 
 /// Longer names are nobody's.
 const MAX_NAME: usize = 512;
 
+/// Who has a name in the store.
+pub(crate) struct Holder {
+    pub(crate) user: User,
+    pub(crate) links: Vec<Link>,
+}
+
+impl Holder {
+    /// Their link into one source.
+    pub(crate) fn link(&self, source: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.source == source)
+    }
+}
+
 /// Where to look.
 pub(crate) enum Route {
     /// These sources, one after the other, each for these names; `held` is who has the name in the store.
-    Sources { sources: Vec<Arc<ActiveSource>>, names: Vec<String>, held: Option<Box<UserState>> },
+    Sources { sources: Vec<Arc<ActiveSource>>, names: Vec<String>, held: Option<Box<Holder>> },
     /// A local account with a password and no link.
-    Local(Box<UserState>),
+    Local(Box<Holder>),
 }
 
 impl Engine {
@@ -76,7 +89,8 @@ impl Engine {
         Ok(Route::Sources { sources: own, names: vec![name], held: Some(Box::new(held)) })
     }
 
-    async fn holder(&self, key: &str) -> Result<Option<UserState>, Rejection> {
-        Ok(self.store().user_state_by_username(key).await?)
+    async fn holder(&self, key: &str) -> Result<Option<Holder>, Rejection> {
+        let found = self.store().user_with_links(key).await?;
+        Ok(found.map(|(user, links)| Holder { user, links }))
     }
 }

@@ -3,7 +3,7 @@
 use super::admission::Admission;
 use super::admit::{Admitted, Entering};
 use super::attempt::{Attempt, Rejection, SignIn, Via, chain};
-use super::route::Route;
+use super::route::{Holder, Route};
 use super::throttle::{self, Permit};
 use super::{ActiveSource, Engine, session};
 use crate::events::Event;
@@ -11,7 +11,7 @@ use crate::name;
 use crate::password::Verdict;
 use crate::{Outcome, Reason};
 use bindery_directory::{AccountState, Authentication, DirectoryError, Found, PasswordCheck, Person, Reader, Refusal};
-use bindery_store::{Change, Limit, NewAudit, PasswordHash, Plan, ThrottleKind, UserState};
+use bindery_store::{Change, Limit, NewAudit, PasswordHash, Plan, ThrottleKind};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,17 +21,20 @@ use tokio::time::Instant;
 const LEVEL: Duration = Duration::from_millis(250);
 
 /// Leave to try, and what a failure counts for.
-pub(crate) struct Turn {
-    permits: Vec<Permit>,
-    keys: Vec<Limit>,
-    window: Duration,
+#[derive(Default)]
+pub(crate) struct Turn(Vec<Permit>);
+
+impl Turn {
+    fn counted(&self) -> impl Iterator<Item = &(Limit, usize)> {
+        self.0.iter().flat_map(|permit| &permit.counted)
+    }
 }
 
 impl Engine {
     /// A sign-in, for real: checks, decides, writes, and (over HTTP) starts a session.
     pub async fn sign_in(&self, attempt: Attempt) -> SignIn {
         let started = Instant::now();
-        let mut turn = Turn { permits: Vec::new(), keys: Vec::new(), window: self.settings().throttle.window };
+        let mut turn = Turn::default();
         let judged = self.judge(&attempt, &mut turn).await;
         self.settle_turn(&judged, &turn).await;
         drop(turn);
@@ -52,14 +55,12 @@ impl Engine {
             return Err(Rejection::refused(Reason::EmptyPassword, detail));
         }
         if attempt.via == Via::Http {
-            let key = self.with_domains(|domains| name::throttle_key(&attempt.username, domains));
-            if let Some(address) = attempt.address {
-                self.take_turn(turn, ThrottleKind::Address, name::address_key(address)).await?;
-            }
-            self.take_turn(turn, ThrottleKind::User, key).await?;
+            let address = attempt.address.map(|address| (ThrottleKind::Address, name::address_key(address)));
+            let user = (ThrottleKind::User, self.typed_key(attempt));
+            self.take_turn(turn, address.into_iter().chain([user])).await?;
         }
         match self.route(&attempt.username).await? {
-            Route::Local(user) => self.by_local_password(attempt, turn, *user).await,
+            Route::Local(user) => self.by_local_password(attempt, *user).await,
             Route::Sources { sources, names, held } => {
                 for source in sources {
                     if let Some(admitted) = self.at_source(attempt, turn, &source, &names, held.as_deref()).await? {
@@ -81,7 +82,7 @@ impl Engine {
         turn: &mut Turn,
         source: &ActiveSource,
         names: &[String],
-        held: Option<&UserState>,
+        held: Option<&Holder>,
     ) -> Result<Option<Admitted>, Rejection> {
         for name in names {
             let checked = match self.check_password(attempt, turn, source, name).await {
@@ -130,11 +131,7 @@ impl Engine {
             Ok(Found::Several(dns)) => return Err(Trouble::Rejected(ambiguous(source, &dns))),
             Err(error) => return Err(trouble(source, error)),
         };
-        if attempt.via == Via::Http {
-            // A second key, so that the spellings that the directory takes for one person are counted as one.
-            let key = format!("{}\0{}", source.slug, person.unique_id);
-            self.take_turn(turn, ThrottleKind::User, key).await.map_err(Trouble::Rejected)?;
-        }
+        self.fold_spellings(attempt, turn, source, &person).await.map_err(Trouble::Rejected)?;
         let check = source.directory.check_password(&person, &attempt.password).await;
         let check = check.map_err(|error| trouble(source, error))?;
         let dn = person.dn.to_string();
@@ -157,15 +154,7 @@ impl Engine {
         }
     }
 
-    async fn by_local_password(
-        &self,
-        attempt: &Attempt,
-        turn: &mut Turn,
-        user: UserState,
-    ) -> Result<Admitted, Rejection> {
-        if attempt.via == Via::Http {
-            self.take_turn(turn, ThrottleKind::User, user.user.id.to_string()).await?;
-        }
+    async fn by_local_password(&self, attempt: &Attempt, user: Holder) -> Result<Admitted, Rejection> {
         let stored = user.user.password_hash.as_ref().map_or("", PasswordHash::expose);
         let verdict = self.passwords().verify(&attempt.password, stored).await;
         if verdict == Verdict::Wrong {
@@ -273,35 +262,62 @@ impl Engine {
         rejected(rejection)
     }
 
-    async fn take_turn(&self, turn: &mut Turn, kind: ThrottleKind, key: String) -> Result<(), Rejection> {
+    fn typed_key(&self, attempt: &Attempt) -> String {
+        self.with_domains(|domains| name::throttle_key(&attempt.username, domains))
+    }
+
+    /// Names that the directory takes for one person are counted as one: under what their first login attribute says.
+    async fn fold_spellings(
+        &self,
+        attempt: &Attempt,
+        turn: &mut Turn,
+        source: &ActiveSource,
+        person: &Person,
+    ) -> Result<(), Rejection> {
+        if attempt.via != Via::Http {
+            return Ok(());
+        }
+        let attribute = source.directory.settings().users.login_attributes.first();
+        let own = attribute.and_then(|attribute| person.entry.text(attribute)).map(name::fold);
+        let own = own.unwrap_or_else(|| format!("{}\0{}", source.slug, person.unique_id));
+        if own == self.typed_key(attempt) {
+            return Ok(());
+        }
+        self.take_turn(turn, [(ThrottleKind::User, own)]).await
+    }
+
+    async fn take_turn(
+        &self,
+        turn: &mut Turn,
+        keys: impl IntoIterator<Item = (ThrottleKind, String)>,
+    ) -> Result<(), Rejection> {
         let limits = self.settings().throttle;
-        let limit = match kind {
-            ThrottleKind::User => limits.per_user,
-            ThrottleKind::Address => limits.per_address,
+        let limit = |(kind, key)| match kind {
+            ThrottleKind::User => Limit { kind, key, limit: limits.per_user },
+            ThrottleKind::Address => Limit { kind, key, limit: limits.per_address },
         };
-        let limit = Limit { kind, key, limit };
-        let permit = self.0.gate.enter(self.store(), limit.clone(), limits.window, self.now()).await?;
-        turn.permits.push(permit);
-        turn.keys.push(limit);
+        let wanted = keys.into_iter().map(limit).collect();
+        turn.0.push(self.0.gate.enter(self.store(), wanted, limits.window, self.now()).await?);
         Ok(())
     }
 
     /// Counts a wrong guess; forgets those of a user who is in. An outage counts for nothing.
     async fn settle_turn(&self, judged: &Result<Admitted, Rejection>, turn: &Turn) {
-        match judged {
+        let right = match judged {
+            Ok(_) => true,
             Err(rejection) if counts(rejection) => {
-                throttle::record(self.store(), &turn.keys, turn.window, self.now()).await;
+                let keys: Vec<Limit> = turn.counted().map(|(limit, _)| limit.clone()).collect();
+                throttle::record(self.store(), &keys, self.settings().throttle.window, self.now()).await;
+                false
             }
-            Err(rejection) if !rejection.password_verified => {}
-            _ => {
-                for (permit, key) in turn.permits.iter().zip(&turn.keys) {
-                    if key.kind == ThrottleKind::User
-                        && permit.failures > 0
-                        && let Err(error) = self.store().clear_failures(key.kind, &key.key).await
-                    {
-                        tracing::error!(target: "bindery_core::throttle", error = chain(&error), "failures could not be cleared");
-                    }
-                }
+            Err(rejection) => rejection.password_verified,
+        };
+        if !right {
+            return;
+        }
+        for (limit, _) in turn.counted().filter(|(limit, failures)| limit.kind == ThrottleKind::User && *failures > 0) {
+            if let Err(error) = self.store().clear_failures(limit.kind, &limit.key).await {
+                tracing::error!(target: "bindery_core::throttle", error = chain(&error), "failures could not be cleared");
             }
         }
     }

@@ -22,6 +22,8 @@ pub struct ActiveSource {
     pub rules: RuleSet,
     /// Every group that its rules name.
     pub selectors: Vec<GroupSelector>,
+    /// Whether any rule looks at groups.
+    pub needs_groups: bool,
     /// Every attribute that its rules use.
     pub wanted: Wanted,
     /// Password changes, and sign-in while every server is down.
@@ -43,6 +45,7 @@ impl ActiveSource {
             directory: Source::new(config.directory.clone()),
             rules: config.rules.clone(),
             selectors: config.rules.selectors(),
+            needs_groups: config.rules.needs_groups(),
             wanted: config.rules.wanted(),
             passwords: config.passwords,
             sync: config.sync.clone(),

@@ -10,44 +10,49 @@ use crate::Reason;
 use bindery_store::{Limit, Store, Throttle, ThrottleKind};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 type Key = (ThrottleKind, String);
+type Slots = BTreeMap<Key, Slot>;
+
+/// Nobody waits longer for others of the same name or address to be done.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
 struct Slot {
-    under_way: u32,
+    under_way: usize,
     /// Moves whenever an attempt ends: a count read before that is stale.
     ended: u64,
-    waiting: u32,
+    waiting: usize,
     notify: Arc<Notify>,
 }
 
 /// Attempts under way in this process.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Gate(Arc<Mutex<BTreeMap<Key, Slot>>>);
+pub(crate) struct Gate(Arc<Mutex<Slots>>);
 
 /// Leave to try a password. Dropped when the attempt is over, whatever its end.
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Gate,
-    key: Key,
-    /// Failures within the window when leave was given.
-    pub(crate) failures: usize,
+    /// What a failure counts for, and how many failures there were when leave was given.
+    pub(crate) counted: Vec<(Limit, usize)>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut slots = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get_mut(&self.key) {
-            slot.under_way = slot.under_way.saturating_sub(1);
-            slot.ended = slot.ended.wrapping_add(1);
-            slot.notify.notify_waiters();
-            if slot.under_way == 0 && slot.waiting == 0 {
-                slots.remove(&self.key);
+        let mut slots = self.gate.lock();
+        for (limit, _) in &self.counted {
+            let key = key_of(limit);
+            if let Some(slot) = slots.get_mut(&key) {
+                slot.under_way = slot.under_way.saturating_sub(1);
+                slot.ended = slot.ended.wrapping_add(1);
+                slot.notify.notify_waiters();
             }
+            forget_if_idle(&mut slots, &key);
         }
     }
 }
@@ -59,34 +64,41 @@ enum Turn {
 }
 
 impl Gate {
-    /// Waits for a turn under one limit, or refuses.
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a turn under every limit, or refuses.
     pub(crate) async fn enter(
         &self,
         store: &Store,
-        limit: Limit,
+        limits: Vec<Limit>,
         window: Duration,
         now: DateTime<Utc>,
     ) -> Result<Permit, Rejection> {
-        let Limit { kind, key, limit } = limit;
-        let key = (kind, key);
-        let visit = Visit::new(self, &key);
+        let visit = Visit::new(self, &limits);
+        let until = Instant::now() + PATIENCE;
         loop {
             let seen = visit.ended();
-            let failures = store.failures(key.0, &key.1, window, now).await?;
-            if failures >= limit as usize {
-                let limits = [Limit { kind: key.0, key: key.1.clone(), limit }];
+            let failures = store.failures_of(&limits, window, now).await?;
+            if let Some((limit, _)) =
+                limits.iter().zip(&failures).find(|(limit, count)| **count >= limit.limit as usize)
+            {
                 // Over the limit nothing is counted; the store only says when to come back.
-                let retry_after = record(store, &limits, window, now).await.unwrap_or(window);
-                return Err(throttled(key.0, retry_after));
+                let retry_after = record(store, std::slice::from_ref(limit), window, now).await;
+                return Err(throttled(limit.kind, retry_after.unwrap_or(window)));
             }
-            match visit.turn(seen, failures, limit) {
-                Turn::Go => return Ok(Permit { gate: self.clone(), key: key.clone(), failures }),
+            match visit.turn(&seen, &failures) {
+                Turn::Go => {
+                    let counted = limits.iter().cloned().zip(failures).collect();
+                    return Ok(Permit { gate: self.clone(), counted });
+                }
                 Turn::Stale => {}
                 Turn::Wait(notify) => {
                     let ended = notify.notified();
                     // Somebody may have ended between looking and listening.
-                    if visit.ended() == seen {
-                        ended.await;
+                    if visit.ended() == seen && tokio::time::timeout_at(until, ended).await.is_err() {
+                        return Err(throttled(ThrottleKind::User, PATIENCE));
                     }
                 }
             }
@@ -94,47 +106,65 @@ impl Gate {
     }
 }
 
-/// Somebody at the gate; keeps the slot alive while they wait.
+/// Somebody at the gate; keeps the slots alive while they wait.
 struct Visit<'a> {
     gate: &'a Gate,
-    key: &'a Key,
+    limits: &'a [Limit],
 }
 
 impl<'a> Visit<'a> {
-    fn new(gate: &'a Gate, key: &'a Key) -> Self {
-        let mut slots = gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.entry(key.clone()).or_default().waiting += 1;
-        Self { gate, key }
-    }
-
-    fn ended(&self) -> u64 {
-        let slots = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.get(self.key).map_or(0, |slot| slot.ended)
-    }
-
-    fn turn(&self, seen: u64, failures: usize, limit: u32) -> Turn {
-        let mut slots = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.entry(self.key.clone()).or_default();
-        if slot.ended != seen {
-            return Turn::Stale;
+    fn new(gate: &'a Gate, limits: &'a [Limit]) -> Self {
+        let mut slots = gate.lock();
+        for limit in limits {
+            slots.entry(key_of(limit)).or_default().waiting += 1;
         }
-        if failures.saturating_add(slot.under_way as usize) < limit as usize {
+        Self { gate, limits }
+    }
+
+    fn ended(&self) -> Vec<u64> {
+        let slots = self.gate.lock();
+        self.limits.iter().map(|limit| slots.get(&key_of(limit)).map_or(0, |slot| slot.ended)).collect()
+    }
+
+    fn turn(&self, seen: &[u64], failures: &[usize]) -> Turn {
+        let mut slots = self.gate.lock();
+        for ((limit, seen), failures) in self.limits.iter().zip(seen).zip(failures) {
+            let slot = slots.entry(key_of(limit)).or_default();
+            if slot.ended != *seen {
+                return Turn::Stale;
+            }
+            if failures.saturating_add(slot.under_way) >= limit.limit as usize {
+                return Turn::Wait(slot.notify.clone());
+            }
+        }
+        for limit in self.limits {
+            let slot = slots.entry(key_of(limit)).or_default();
             slot.under_way = slot.under_way.saturating_add(1);
-            return Turn::Go;
         }
-        Turn::Wait(slot.notify.clone())
+        Turn::Go
     }
 }
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        let mut slots = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get_mut(self.key) {
-            slot.waiting = slot.waiting.saturating_sub(1);
-            if slot.under_way == 0 && slot.waiting == 0 {
-                slots.remove(self.key);
+        let mut slots = self.gate.lock();
+        for limit in self.limits {
+            let key = key_of(limit);
+            if let Some(slot) = slots.get_mut(&key) {
+                slot.waiting = slot.waiting.saturating_sub(1);
             }
+            forget_if_idle(&mut slots, &key);
         }
+    }
+}
+
+fn key_of(limit: &Limit) -> Key {
+    (limit.kind, limit.key.clone())
+}
+
+fn forget_if_idle(slots: &mut Slots, key: &Key) {
+    if slots.get(key).is_some_and(|slot| slot.under_way == 0 && slot.waiting == 0) {
+        slots.remove(key);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::rules::fold;
-use bindery_store::{Flags, Link, Profile, StoreError, User};
+use bindery_store::{Flags, Link, Membership, Profile, StoreError, User};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
@@ -107,15 +107,26 @@ impl Engine {
     /// A user as others see them, or nothing where there is no such user.
     pub async fn view(&self, id: Uuid) -> Result<Option<UserView>, StoreError> {
         let Some(state) = self.store().user_state(id).await? else { return Ok(None) };
-        self.view_of(state.user, &state.links).await.map(Some)
+        self.view_with(state.user, &state.links, state.memberships).await.map(Some)
     }
 
     /// The same for a user who is at hand.
     pub async fn view_of(&self, user: User, links: &[Link]) -> Result<UserView, StoreError> {
         let memberships = self.store().memberships(user.id).await?;
+        self.view_with(user, links, memberships).await
+    }
+
+    async fn view_with(
+        &self,
+        user: User,
+        links: &[Link],
+        memberships: Vec<Membership>,
+    ) -> Result<UserView, StoreError> {
+        // Permissions come through memberships, and through what is read live.
+        let mut permissions =
+            if memberships.is_empty() { Vec::new() } else { self.store().permissions_of_user(user.id).await? };
         let mut groups: Vec<String> = memberships.into_iter().map(|membership| membership.group_name).collect();
         groups.dedup();
-        let mut permissions = self.store().permissions_of_user(user.id).await?;
         if !user.live_groups.is_empty() {
             let live: Vec<String> = user.live_groups.iter().cloned().collect();
             permissions.extend(self.store().permissions_of_groups(&live).await?);

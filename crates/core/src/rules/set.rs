@@ -45,6 +45,11 @@ impl RuleSet {
         selectors.into_iter().collect()
     }
 
+    /// Whether any rule looks at groups. Where none does, nobody's groups need to be read.
+    pub fn needs_groups(&self) -> bool {
+        self.mirror != Mirror::Off || self.permissions == Permissions::Live || !self.selectors().is_empty()
+    }
+
     /// Every attribute that any rule reads, each once: nothing else is asked for.
     pub fn wanted(&self) -> Wanted {
         let fields = self.fields.values().flat_map(FieldRule::attributes);
