@@ -187,6 +187,10 @@ fn rdn() -> impl Strategy<Value = (String, String)> {
 }
 
 /// Another spelling of a value: random characters as hex pairs, ASCII letters in another case, more space.
+fn carries(value: &str, at: usize) -> bool {
+    value.chars().nth(at + 1).is_some_and(unicode_normalization::char::is_combining_mark)
+}
+
 fn respell(value: &str, choices: &[u8]) -> String {
     let last = value.chars().count().saturating_sub(1);
     value
@@ -203,7 +207,8 @@ fn respell(value: &str, choices: &[u8]) -> String {
                 (0, _) => hex,
                 (1, 'a'..='z') => c.to_ascii_uppercase().to_string(),
                 (1, 'A'..='Z') => c.to_ascii_lowercase().to_string(),
-                (2, ' ') if at > 0 && at < last => "  ".into(),
+                // A space that carries a combining mark is a character: two of them are a gap and that character.
+                (2, ' ') if at > 0 && at < last && !carries(value, at) => "  ".into(),
                 _ if c.is_alphanumeric() => c.into(),
                 (_, ' ') if at > 0 && at < last => " ".into(),
                 _ => hex,
