@@ -95,10 +95,7 @@ impl Bindery {
         let asked = Asked::of(&parts, &self.shared);
         let visitor = Visitor::new(self.shared.clone());
         // Only a page shows who is signed in.
-        let user = match asked.wants_page() {
-            true => visitor.standing(asked.headers()).await.user(),
-            false => None,
-        };
+        let user = if asked.wants_page() { visitor.standing(asked.headers()).await.user() } else { None };
         routes::unknown::answer(&self.shared, &asked, user)
     }
 }
