@@ -18,7 +18,7 @@ pub(crate) struct Item {
 impl Item {
     /// Something to mend.
     pub(super) fn finding(&self) -> Option<String> {
-        (!self.ok).then(|| format!("{}: {}", self.what, self.advice))
+        (!self.ok).then(|| format!("production: {}", self.advice))
     }
 
     pub(super) fn row(&self) -> (&str, &str) {
