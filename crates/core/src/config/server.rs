@@ -21,6 +21,8 @@ pub struct ServerSettings {
     pub public_url: Option<Url>,
     /// Who may send `X-Forwarded-*` and the remote-user header; nobody by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// A folder whose pages and assets replace the built-in ones of the same names.
+    pub templates: Option<PathBuf>,
 }
 
 impl ServerSettings {
@@ -100,6 +102,7 @@ pub(super) fn server(section: &Section<'_>) -> ServerSettings {
             .all_parsed("trusted_proxies", network)
             .map(|all| all.into_iter().map(|it| it.value).collect())
             .unwrap_or_default(),
+        templates: section.path("templates").map(|it| it.value),
     }
 }
 

@@ -40,7 +40,11 @@ pub(crate) async fn pages(engine: &Engine, config: &Config) -> Result<BinderyBui
     let key: [u8; 32] = kept.try_into().map_err(|_| {
         Failure::unavailable("the store's form_key is damaged; delete the setting \"form_key\" and start again")
     })?;
-    Ok(Bindery::builder(engine.clone(), config).home_page(true).form_key(key))
+    let pages = Bindery::builder(engine.clone(), config).home_page(true).form_key(key);
+    Ok(match &config.server.templates {
+        Some(folder) => pages.templates(folder),
+        None => pages,
+    })
 }
 
 /// Listens, or says why not.
