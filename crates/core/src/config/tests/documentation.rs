@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::config::known_keys;
+use super::parse;
+use crate::config::{ErrorKind, known_keys};
 
 /// The part of `docs/configuration.md` under a heading.
 fn section<'a>(documentation: &'a str, heading: &str) -> Option<&'a str> {
@@ -38,4 +39,31 @@ fn the_known_keys_are_those_of_the_reader() {
         assert!(known.iter().any(|it| it == key), "{key}");
     }
     assert!(known.len() > 90, "{}", known.len());
+}
+
+/// The ```` ```toml ```` blocks of a page.
+fn examples(page: &str) -> Vec<&str> {
+    page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or(rest)).collect()
+}
+
+#[test]
+fn every_example_in_the_documentation_is_understood() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut pages = vec![top.join("README.md")];
+    pages.extend(std::fs::read_dir(top.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut seen = 0;
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|it| it == "md")) {
+        let text = std::fs::read_to_string(page).unwrap();
+        for example in examples(&text).into_iter().filter(|it| it.contains("[s") || it.contains("[defaults")) {
+            seen += 1;
+            // An example may show a part only, name files that are not here, and keys of what is not built in yet.
+            let wrong = parse(example).err().into_iter().flat_map(|errors| errors.iter().cloned().collect::<Vec<_>>());
+            let wrong = wrong.filter(|error| {
+                !matches!(error.kind, ErrorKind::Missing | ErrorKind::Unavailable | ErrorKind::FeatureAbsent)
+            });
+            let told: Vec<_> = wrong.map(|error| error.to_string()).collect();
+            assert_eq!(told, Vec::<String>::new(), "{}:\n{example}", page.display());
+        }
+    }
+    assert!(seen > 0, "no example was found");
 }
