@@ -60,6 +60,11 @@ impl Failure {
         Self { message: format!("{} ({place})", self.message), ..self }
     }
 
+    /// The words.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Says it on stderr.
     #[expect(clippy::print_stderr, reason = "this is where a command's failure is said")]
     pub(crate) fn report(self) -> ExitCode {

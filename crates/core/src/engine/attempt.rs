@@ -67,6 +67,11 @@ pub struct SignIn {
 }
 
 impl SignIn {
+    /// Nobody could tell, and why: for callers that could not even ask.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::from(Rejection::unavailable(detail))
+    }
+
     /// What a visitor may know: everything before a correct password is `bad_credentials` (or `throttled`).
     pub fn public_reason(&self) -> Option<Reason> {
         match self.reason {
@@ -116,6 +121,22 @@ impl Rejection {
     pub(crate) fn after_password(mut self) -> Self {
         self.password_verified = true;
         self
+    }
+}
+
+impl From<Rejection> for SignIn {
+    fn from(rejection: Rejection) -> Self {
+        Self {
+            outcome: rejection.outcome,
+            reason: rejection.reason,
+            password_verified: rejection.password_verified,
+            source: rejection.source,
+            dn: rejection.dn,
+            user: None,
+            token: None,
+            retry_after: rejection.retry_after,
+            detail: rejection.detail,
+        }
     }
 }
 

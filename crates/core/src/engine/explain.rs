@@ -88,6 +88,11 @@ pub struct AccessView {
 }
 
 impl Explanation {
+    /// Nobody could tell, and why: for callers that could not even ask.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::blank(Some(&Rejection::unavailable(detail)))
+    }
+
     fn blank(rejection: Option<&Rejection>) -> Self {
         Self {
             outcome: rejection.map_or(Outcome::SignedIn, |r| r.outcome),

@@ -226,7 +226,7 @@ impl Engine {
         self.tell(&Event::SignedIn { user: admission.user(), source: source.clone(), typed: attempt.username.clone() });
         let user = match self.view(admission.user()).await {
             Ok(user) => user,
-            Err(error) => return SignIn { source, ..rejected(Rejection::from(error)) },
+            Err(error) => return SignIn { source, ..SignIn::from(Rejection::from(error)) },
         };
         SignIn {
             outcome: Outcome::SignedIn,
@@ -259,7 +259,7 @@ impl Engine {
         }
         let (outcome, reason) = (rejection.outcome, rejection.reason);
         self.tell(&Event::SignInFailed { typed: attempt.username.clone(), outcome, reason });
-        rejected(rejection)
+        rejection.into()
     }
 
     fn typed_key(&self, attempt: &Attempt) -> String {
@@ -389,20 +389,6 @@ pub(crate) fn ambiguous(source: &ActiveSource, dns: &[bindery_directory::Dn]) ->
     let names: Vec<_> = dns.iter().map(ToString::to_string).collect();
     let detail = format!("several entries have that name: {}", names.join("; "));
     Rejection::refused(Reason::AmbiguousUser, detail).at(&source.slug, None)
-}
-
-fn rejected(rejection: Rejection) -> SignIn {
-    SignIn {
-        outcome: rejection.outcome,
-        reason: rejection.reason,
-        password_verified: rejection.password_verified,
-        source: rejection.source,
-        dn: rejection.dn,
-        user: None,
-        token: None,
-        retry_after: rejection.retry_after,
-        detail: rejection.detail,
-    }
 }
 
 fn count(outcome: Outcome, reason: Option<Reason>, source: Option<&str>) {

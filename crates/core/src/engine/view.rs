@@ -127,7 +127,9 @@ impl Engine {
             if memberships.is_empty() { Vec::new() } else { self.store().permissions_of_user(user.id).await? };
         let mut groups: Vec<String> = memberships.into_iter().map(|membership| membership.group_name).collect();
         groups.dedup();
-        if !user.live_groups.is_empty() {
+        // Local people have theirs only while the configuration says so; those of a source are kept true by it.
+        let counts_live = !links.is_empty() || self.settings().authorize_local_users;
+        if counts_live && !user.live_groups.is_empty() {
             let live: Vec<String> = user.live_groups.iter().cloned().collect();
             permissions.extend(self.store().permissions_of_groups(&live).await?);
             permissions.sort();

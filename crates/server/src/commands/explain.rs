@@ -13,8 +13,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(cli: &Cli, arguments: &Arguments) -> Result<Exit, Failure> {
-    let (_, engine) = context::open(cli).await?;
-    let explanation = engine.explain(&arguments.user).await;
+    let config = context::config(cli)?;
+    let explanation = match context::engine(&config).await {
+        Ok(engine) => engine.explain(&arguments.user).await,
+        Err(failure) => Explanation::unavailable(failure.message()),
+    };
     output::report(cli.format, &explanation, people)?;
     Ok(explanation.outcome.into())
 }

@@ -30,7 +30,11 @@ struct Report<'a> {
 
 pub(crate) async fn run(cli: &Cli, arguments: &Arguments) -> Result<Exit, Failure> {
     let password = context::password_from_stdin()?;
-    let (_, engine) = context::open(cli).await?;
+    let config = context::config(cli)?;
+    let engine = match context::engine(&config).await {
+        Ok(engine) => engine,
+        Err(failure) => return unavailable(cli, &arguments.user, &failure),
+    };
     let attempt = Attempt {
         username: arguments.user.clone(),
         password,
@@ -39,7 +43,10 @@ pub(crate) async fn run(cli: &Cli, arguments: &Arguments) -> Result<Exit, Failur
         via: Via::CommandLine,
         remember: false,
     };
-    let end = engine.sign_in(attempt).await;
+    report(cli, &arguments.user, &engine.sign_in(attempt).await)
+}
+
+fn report(cli: &Cli, typed: &str, end: &SignIn) -> Result<Exit, Failure> {
     let report = Report {
         outcome: end.outcome,
         reason: end.reason,
@@ -48,8 +55,13 @@ pub(crate) async fn run(cli: &Cli, arguments: &Arguments) -> Result<Exit, Failur
         user: end.user.as_ref(),
         detail: &end.detail,
     };
-    output::report(cli.format, &report, |_| people(&arguments.user, &end))?;
+    output::report(cli.format, &report, |_| people(typed, end))?;
     Ok(end.outcome.into())
+}
+
+/// Without a store nobody can be signed in; scripts are told in the same document.
+fn unavailable(cli: &Cli, typed: &str, failure: &Failure) -> Result<Exit, Failure> {
+    report(cli, typed, &SignIn::unavailable(failure.message()))
 }
 
 fn people(typed: &str, end: &SignIn) -> String {
