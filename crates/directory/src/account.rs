@@ -52,6 +52,17 @@ impl AccountState {
         self.because.extend(accepted.because.iter().cloned());
         self
     }
+
+    /// What holds of the account itself, where nobody bound: without a lock that ends by itself, and without the age of
+    /// the password. They keep somebody from signing in, not from being who they are.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        if self.locked == Lock::Temporary {
+            self.locked = Lock::No;
+        }
+        (self.password_expired, self.must_change) = (false, false);
+        self
+    }
 }
 
 /// The attributes that [`state`] looks at.

@@ -43,6 +43,8 @@ impl Engine {
         let located = |rejection: Rejection| rejection.at(&source.slug, Some(&dn));
         let needed = source.needs_groups || !self.0.handlers.is_empty();
         let (memberships, account) = self.facts(&entering, needed).await;
+        // Where nobody bound, what concerns the password and not the person changes nothing.
+        let account = if entering.accepted.is_some() { account } else { account.lasting() };
         let facts = Facts { person, memberships: &memberships, account: &account };
         let mut decision = match decide(&source.rules, facts) {
             Ok(decision) => decision,
@@ -114,6 +116,8 @@ impl Engine {
     }
 
     fn wrote(&self, source: &ActiveSource, user: Uuid, changed: bool) {
+        // Whatever failed before, they have been read now.
+        self.0.sessions.refreshes.land(user);
         self.tell(&Event::Synced { source: source.slug.clone(), user, changed });
         if changed {
             self.0.sessions.forget_user(user);
@@ -162,9 +166,21 @@ impl Engine {
         self.end_sessions(linked).await;
     }
 
-    /// Ends every session of a user, everywhere.
+    /// The same where the bind itself was refused, so that the rules were never asked.
+    pub(crate) async fn shut_out_at_bind(&self, source: &ActiveSource, person: &Person, reason: Reason) {
+        if !matches!(reason, Reason::AccountDisabled | Reason::AccountExpired) {
+            return;
+        }
+        match self.store().user_by_link(&source.slug, &person.unique_id).await {
+            Ok(Some(user)) => self.end_sessions(user.id).await,
+            Ok(None) => {}
+            Err(error) => shut_out_failed(&chain(&error)),
+        }
+    }
+
+    /// Ends every session of a user, everywhere, and forgets what would vouch for them while the directory is down.
     pub(crate) async fn end_sessions(&self, user: Uuid) {
-        let plan = Plan::from(vec![Change::EndSessions { user, except: None }]);
+        let plan = Plan::from(vec![Change::EndSessions { user, except: None }, Change::DropVerifiers { user }]);
         if let Err(error) = self.store().apply(&plan, self.now()).await {
             shut_out_failed(&chain(&error));
         }
@@ -176,11 +192,13 @@ fn shut_out_failed(error: &str) {
     tracing::error!(target: "bindery_core::admit", error, "somebody was refused, but it could not all be written down");
 }
 
-/// Reasons that mean "not any more", against those that say something of this moment only.
+/// Reasons that mean "not any more", against those that say something of this moment only. A lock that the rules
+/// object to is an administrator's: one that ends by itself is outweighed by a bind, and without one it does not count.
 pub(crate) fn ends_sessions(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::AccountDisabled
+            | Reason::AccountLocked
             | Reason::AccountExpired
             | Reason::NotInRequiredGroup
             | Reason::InDeniedGroup

@@ -3,10 +3,10 @@
 //! One refresh of a person at a time; one that failed is not tried again with each request.
 
 use super::admission::Admission;
-use super::admit::{Admitted, Entering};
+use super::admit::{Admitted, Entering, ends_sessions};
 use super::attempt::{Rejection, chain};
 use super::{ActiveSource, Engine};
-use crate::Reason;
+use crate::{Outcome, Reason};
 use bindery_directory::{Dn, Reader};
 use bindery_store::{Link, Plan, SessionWithUser};
 use chrono::{DateTime, Utc};
@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 /// After the first failure; doubles from there.
 const BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_mins(1);
+/// Short, so that a directory that is back is soon asked again.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Refreshes under way and those that failed of late.
 #[derive(Default)]
@@ -41,7 +42,8 @@ impl Refreshes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(user).or_default().clone()
     }
 
-    fn land(&self, user: Uuid) {
+    /// Nothing that failed before counts any more.
+    pub(crate) fn land(&self, user: Uuid) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&user);
     }
 }
@@ -72,9 +74,13 @@ impl Engine {
             return Ok(());
         }
         match self.read_again(found).await {
-            Ok(_) => {
+            // Being admitted has cleared the flight.
+            Ok(_) => Ok(()),
+            Err(rejection) if is_final(&rejection) => {
+                // The directory has answered, and their sessions have ended: nothing to wait for, and nothing to
+                // hold against them when they may come in again.
                 self.0.sessions.refreshes.land(user);
-                Ok(())
+                Err(rejection)
             }
             Err(rejection) => {
                 let backoff = last.as_ref().map_or(BACKOFF, |failure| (failure.backoff * 2).min(MAX_BACKOFF));
@@ -89,7 +95,7 @@ impl Engine {
     async fn read_since(&self, found: &SessionWithUser, asked: DateTime<Utc>) -> Result<bool, Rejection> {
         let state = self.store().user_state(found.user.id).await?;
         let slug = found.session.source.as_deref().unwrap_or_default();
-        Ok(state.as_ref().and_then(|state| state.link(slug)).is_some_and(|link| link.last_seen >= asked))
+        Ok(state.as_ref().and_then(|state| state.link(slug)).is_some_and(|link| link.last_seen > asked))
     }
 
     async fn read_again(&self, found: &SessionWithUser) -> Result<Admitted, Rejection> {
@@ -115,6 +121,11 @@ impl Engine {
         let entering = Entering { source: &source, person: &person, reader: &reader, accepted: None, typed: None };
         self.admit(entering, &|_: &Admission, _: &mut Plan| None).await
     }
+}
+
+/// Whether somebody may come in no more, against a failure that may be over soon.
+pub(crate) fn is_final(rejection: &Rejection) -> bool {
+    rejection.outcome == Outcome::Refused && rejection.reason.is_some_and(ends_sessions)
 }
 
 fn link_of<'a>(found: &'a SessionWithUser, source: &ActiveSource) -> Option<&'a Link> {

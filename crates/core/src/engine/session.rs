@@ -7,9 +7,9 @@ use super::admission::Admission;
 use super::attempt::{Attempt, Rejection, chain};
 use super::view::UserView;
 use super::{Engine, refresh};
+use crate::Reason;
 use crate::rules::RefreshFailure;
 use crate::token::Token;
-use crate::{Outcome, Reason};
 use bindery_store::{Change, NewSession, SessionWithUser, StoreError, TokenHash};
 use chrono::{DateTime, Utc};
 use moka::sync::Cache as Moka;
@@ -204,7 +204,8 @@ impl Engine {
     }
 
     fn after_failed_refresh(&self, found: &SessionWithUser, rejection: &Rejection) -> Option<SessionState> {
-        if rejection.outcome == Outcome::Refused && rejection.reason.is_some_and(super::admit::ends_sessions) {
+        // A veto is a no as well, though of an app that may think again: the session stays, and opens nothing.
+        if refresh::is_final(rejection) || rejection.reason == Some(Reason::Vetoed) {
             return Some(SessionState::Ended(Ended::NotAllowed(rejection.reason)));
         }
         let source = found.session.source.as_deref().and_then(|slug| self.source(slug))?;
