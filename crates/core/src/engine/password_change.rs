@@ -3,15 +3,17 @@
 
 use super::attempt::{Rejection, Via, chain};
 use super::route::{Holder, Route};
+use super::sign_in::{Turn, level};
 use super::throttle;
 use super::{ActiveSource, Engine};
 use crate::name;
 use crate::password::Verdict;
-use bindery_directory::{Dn, PasswordChange as DirectoryAnswer};
+use bindery_directory::{Dn, PasswordChange as DirectoryAnswer, PasswordCheck, Person};
 use bindery_store::{Change, Limit, PasswordHash, Plan, ThrottleKind};
 use secrecy::{ExposeSecret, SecretString};
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,14 @@ pub enum PasswordChange {
     Unavailable(String),
 }
 
+/// Who wants what.
+struct Wish<'a> {
+    username: &'a str,
+    old: &'a SecretString,
+    new: &'a SecretString,
+    via: Via,
+}
+
 /// Shorter local passwords are refused (NIST SP 800-63B, 3.1.1.2).
 const SHORTEST: usize = 8;
 
@@ -41,7 +51,7 @@ impl Engine {
         address: Option<IpAddr>,
         via: Via,
     ) -> PasswordChange {
-        if old.expose_secret().is_empty() {
+        if old.expose_secret().is_empty() || old.expose_secret().contains('\0') {
             return PasswordChange::WrongOld;
         }
         if new.expose_secret().is_empty() || new.expose_secret().contains('\0') {
@@ -49,41 +59,40 @@ impl Engine {
                 "The new password is empty or holds a character that passwords cannot have.".into(),
             );
         }
-        let limits = self.settings().throttle;
-        let mut counted = Vec::new();
-        let mut _permit = None;
-        if via == Via::Http {
-            let key = self.with_domains(|domains| name::throttle_key(username, domains));
-            counted.push(Limit { kind: ThrottleKind::User, key, limit: limits.per_user });
-            let address = address.map(name::address_key);
-            counted.extend(address.map(|key| Limit { kind: ThrottleKind::Address, key, limit: limits.per_address }));
-            _permit = match self.0.gate.enter(self.store(), counted.clone(), limits.window, self.now()).await {
-                Ok(permit) => Some(permit),
-                Err(Rejection { retry_after: Some(wait), .. }) => return PasswordChange::Throttled(wait),
-                Err(rejection) => return PasswordChange::Unavailable(rejection.detail),
-            };
-        }
-        let answer = match self.change(username, old, new).await {
+        let started = Instant::now();
+        let mut turn = Turn::default();
+        let wish = Wish { username, old, new, via };
+        let answer = match self.change(&wish, address, &mut turn).await {
             Ok(answer) => answer,
+            Err(Rejection { retry_after: Some(wait), .. }) => PasswordChange::Throttled(wait),
+            Err(Rejection { reason: Some(_), .. }) => PasswordChange::WrongOld,
             Err(rejection) => PasswordChange::Unavailable(rejection.detail),
         };
-        if answer == PasswordChange::WrongOld && !counted.is_empty() {
-            throttle::record(self.store(), &counted, limits.window, self.now()).await;
+        if answer == PasswordChange::WrongOld && via == Via::Http {
+            let keys: Vec<Limit> = turn.counted().map(|(limit, _)| limit.clone()).collect();
+            throttle::record(self.store(), &keys, self.settings().throttle.window, self.now()).await;
+        }
+        drop(turn);
+        if via == Via::Http && matches!(answer, PasswordChange::WrongOld | PasswordChange::Throttled(_)) {
+            level(started).await;
         }
         answer
     }
 
     async fn change(
         &self,
-        username: &str,
-        old: &SecretString,
-        new: &SecretString,
+        wish: &Wish<'_>,
+        address: Option<IpAddr>,
+        turn: &mut Turn,
     ) -> Result<PasswordChange, Rejection> {
-        match self.route(username).await {
-            Ok(Route::Local(user)) => self.change_local(*user, old, new).await,
-            Ok(Route::Sources { sources, names, .. }) => self.change_in_directory(&sources, &names, old, new).await,
-            Err(rejection) if rejection.reason.is_some() => Ok(PasswordChange::WrongOld),
-            Err(rejection) => Err(rejection),
+        if wish.via == Via::Http {
+            let address = address.map(|address| (ThrottleKind::Address, name::address_key(address)));
+            let user = (ThrottleKind::User, self.typed_key(wish.username));
+            self.take_turn(turn, address.into_iter().chain([user])).await?;
+        }
+        match self.route(wish.username).await? {
+            Route::Local(user) => self.change_local(*user, wish.old, wish.new).await,
+            Route::Sources { sources, names, .. } => self.change_in_directory(&sources, &names, wish, turn).await,
         }
     }
 
@@ -115,20 +124,17 @@ impl Engine {
         &self,
         sources: &[Arc<ActiveSource>],
         names: &[String],
-        old: &SecretString,
-        new: &SecretString,
+        wish: &Wish<'_>,
+        turn: &mut Turn,
     ) -> Result<PasswordChange, Rejection> {
-        let (source, person) = match self.find_in(sources, names).await {
-            Ok(found) => found,
-            Err(rejection) if rejection.reason.is_some() => return Ok(PasswordChange::WrongOld),
-            Err(rejection) => return Err(rejection),
-        };
-        if !source.passwords.write_back {
-            let words =
-                "Passwords of this directory are not changed here. Ask your administrator where to change yours.";
-            return Ok(PasswordChange::Refused(words.to_owned()));
+        let (source, person) = self.find_in(sources, names).await?;
+        if wish.via == Via::Http {
+            self.fold_spellings(wish.username, turn, &source, &person).await?;
         }
-        let answer = write_back(&source, &person.dn, old, new).await?;
+        if !source.passwords.write_back {
+            return not_here(&source, &person, wish.old).await;
+        }
+        let answer = write_back(&source, &person.dn, wish.old, wish.new).await?;
         if answer == PasswordChange::Changed
             && let Some(user) = self.store().user_by_link(&source.slug, &person.unique_id).await?
         {
@@ -140,6 +146,21 @@ impl Engine {
         }
         Ok(answer)
     }
+}
+
+/// Even that there is nothing to change here is told only to who knows the password: a stranger would learn
+/// from it which names exist.
+async fn not_here(source: &ActiveSource, person: &Person, old: &SecretString) -> Result<PasswordChange, Rejection> {
+    let check = source.directory.check_password(person, old).await;
+    let check = check.map_err(|error| Rejection::unavailable(chain(&error)).at(&source.slug, None))?;
+    Ok(match check {
+        PasswordCheck::Accepted(_) | PasswordCheck::Refused { password_was_right: true, .. } => {
+            let words =
+                "Passwords of this directory are not changed here. Ask your administrator where to change yours.";
+            PasswordChange::Refused(words.to_owned())
+        }
+        PasswordCheck::Wrong | PasswordCheck::Refused { .. } => PasswordChange::WrongOld,
+    })
 }
 
 async fn write_back(

@@ -25,7 +25,7 @@ const LEVEL: Duration = Duration::from_millis(250);
 pub(crate) struct Turn(Vec<Permit>);
 
 impl Turn {
-    fn counted(&self) -> impl Iterator<Item = &(Limit, usize)> {
+    pub(crate) fn counted(&self) -> impl Iterator<Item = &(Limit, usize)> {
         self.0.iter().flat_map(|permit| &permit.counted)
     }
 }
@@ -56,16 +56,21 @@ impl Engine {
         }
         if attempt.via == Via::Http {
             let address = attempt.address.map(|address| (ThrottleKind::Address, name::address_key(address)));
-            let user = (ThrottleKind::User, self.typed_key(attempt));
+            let user = (ThrottleKind::User, self.typed_key(&attempt.username));
             self.take_turn(turn, address.into_iter().chain([user])).await?;
         }
         match self.route(&attempt.username).await? {
             Route::Local(user) => self.by_local_password(attempt, *user).await,
             Route::Sources { sources, names, held } => {
-                for source in sources {
-                    if let Some(admitted) = self.at_source(attempt, turn, &source, &names, held.as_deref()).await? {
+                for source in &sources {
+                    if let Some(admitted) = self.at_source(attempt, turn, source, &names, held.as_deref()).await? {
                         return Ok(admitted);
                     }
+                }
+                if let Some(source) = sources.first().filter(|source| attempt.via == Via::Http && !source.is_as_user())
+                {
+                    // As much work as a wrong password makes.
+                    source.directory.decoy_bind().await;
                 }
                 Err(Rejection::refused(
                     Reason::NoSuchUser,
@@ -94,7 +99,15 @@ impl Engine {
                 }
             };
             let dn = checked.dn;
-            let state = judge_password(checked.check).map_err(|r| r.at(&source.slug, Some(&dn)))?;
+            let state = match judge_password(checked.check) {
+                Ok(state) => state,
+                Err(rejection) => {
+                    if let (Some(person), Some(reason)) = (&checked.person, rejection.reason) {
+                        self.shut_out_at_bind(source, person, reason).await;
+                    }
+                    return Err(rejection.at(&source.slug, Some(&dn)));
+                }
+            };
             let Some(person) = checked.person else {
                 return Err(
                     Rejection::unavailable("the entry could not be read after the bind").at(&source.slug, Some(&dn))
@@ -131,7 +144,9 @@ impl Engine {
             Ok(Found::Several(dns)) => return Err(Trouble::Rejected(ambiguous(source, &dns))),
             Err(error) => return Err(trouble(source, error)),
         };
-        self.fold_spellings(attempt, turn, source, &person).await.map_err(Trouble::Rejected)?;
+        if attempt.via == Via::Http {
+            self.fold_spellings(&attempt.username, turn, source, &person).await.map_err(Trouble::Rejected)?;
+        }
         let check = source.directory.check_password(&person, &attempt.password).await;
         let check = check.map_err(|error| trouble(source, error))?;
         let dn = person.dn.to_string();
@@ -262,31 +277,28 @@ impl Engine {
         rejection.into()
     }
 
-    fn typed_key(&self, attempt: &Attempt) -> String {
-        self.with_domains(|domains| name::throttle_key(&attempt.username, domains))
+    pub(crate) fn typed_key(&self, username: &str) -> String {
+        self.with_domains(|domains| name::throttle_key(username, domains))
     }
 
     /// Names that the directory takes for one person are counted as one: under what their first login attribute says.
-    async fn fold_spellings(
+    pub(crate) async fn fold_spellings(
         &self,
-        attempt: &Attempt,
+        username: &str,
         turn: &mut Turn,
         source: &ActiveSource,
         person: &Person,
     ) -> Result<(), Rejection> {
-        if attempt.via != Via::Http {
-            return Ok(());
-        }
         let attribute = source.directory.settings().users.login_attributes.first();
         let own = attribute.and_then(|attribute| person.entry.text(attribute)).map(name::fold);
         let own = own.unwrap_or_else(|| format!("{}\0{}", source.slug, person.unique_id));
-        if own == self.typed_key(attempt) {
+        if own == self.typed_key(username) {
             return Ok(());
         }
         self.take_turn(turn, [(ThrottleKind::User, own)]).await
     }
 
-    async fn take_turn(
+    pub(crate) async fn take_turn(
         &self,
         turn: &mut Turn,
         keys: impl IntoIterator<Item = (ThrottleKind, String)>,
@@ -401,7 +413,7 @@ fn count(outcome: Outcome, reason: Option<Reason>, source: Option<&str>) {
     .increment(1);
 }
 
-async fn level(started: Instant) {
+pub(crate) async fn level(started: Instant) {
     let spent = started.elapsed();
     let steps = spent.as_millis().checked_div(LEVEL.as_millis()).unwrap_or_default().saturating_add(1);
     let until = LEVEL.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX));
