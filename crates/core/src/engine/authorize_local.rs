@@ -12,7 +12,8 @@ impl Engine {
     /// directory that cannot answer gives and takes nothing.
     pub(crate) async fn authorize_local(&self, state: &Holder, plan: &mut Plan) {
         if !self.settings().authorize_local_users {
-            return;
+            // What was given while the setting was on goes with it.
+            return set_live_groups(state, BTreeSet::new(), plan);
         }
         let names = [state.user.username.clone()];
         for source in self.sources().iter().filter(|source| !source.is_as_user()) {

@@ -1,7 +1,7 @@
 //! A user as `user show`, `/api/v1/me` and the pages give them.
 
-use super::Engine;
-use crate::rules::fold;
+use super::{ActiveSource, Engine};
+use crate::rules::{Permissions, fold};
 use bindery_store::{Flags, Link, Membership, Profile, StoreError, User};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -127,14 +127,21 @@ impl Engine {
             if memberships.is_empty() { Vec::new() } else { self.store().permissions_of_user(user.id).await? };
         let mut groups: Vec<String> = memberships.into_iter().map(|membership| membership.group_name).collect();
         groups.dedup();
-        // Local people have theirs only while the configuration says so; those of a source are kept true by it.
-        let counts_live = !links.is_empty() || self.settings().authorize_local_users;
-        if counts_live && !user.live_groups.is_empty() {
+        if !user.live_groups.is_empty() && self.live_groups_count(links) {
             let live: Vec<String> = user.live_groups.iter().cloned().collect();
             permissions.extend(self.store().permissions_of_groups(&live).await?);
             permissions.sort();
             permissions.dedup();
         }
         Ok(UserView::new(user, links, groups, permissions))
+    }
+
+    /// Groups that were read live give permissions only while the configuration says so.
+    fn live_groups_count(&self, links: &[Link]) -> bool {
+        if links.is_empty() {
+            return self.settings().authorize_local_users;
+        }
+        let live = |source: &ActiveSource| source.rules.permissions == Permissions::Live;
+        links.iter().any(|link| self.source(&link.source).is_some_and(|source| live(&source)))
     }
 }
