@@ -92,21 +92,17 @@ fn check_access(rules: &RuleSet, memberships: &Memberships, objections: &mut Obj
         allowed = false;
         objections.raise(Step::Access, reason, format!("{what}: {}", truth.reason()));
     };
-    match &require {
-        Some(truth) if truth.value == Certainty::No => {
-            object(Reason::NotInRequiredGroup, "access.require says no", truth);
-        }
-        Some(truth) if truth.value != Certainty::Yes => {
-            object(Reason::MembershipUnknown, "access.require is unknown", truth);
-        }
-        _ => {}
+    // A certain no comes before any doubt: all(no, unknown) is no.
+    if let Some(truth) = require.as_ref().filter(|truth| truth.value == Certainty::No) {
+        object(Reason::NotInRequiredGroup, "access.require says no", truth);
     }
-    match &deny {
-        Some(truth) if truth.value == Certainty::Yes => object(Reason::InDeniedGroup, "access.deny says yes", truth),
-        Some(truth) if truth.value != Certainty::No => {
-            object(Reason::MembershipUnknown, "access.deny is unknown", truth);
+    if let Some(truth) = deny.as_ref().filter(|truth| truth.value == Certainty::Yes) {
+        object(Reason::InDeniedGroup, "access.deny says yes", truth);
+    }
+    for (what, truth) in [("access.require is unknown", &require), ("access.deny is unknown", &deny)] {
+        if let Some(truth) = truth.as_ref().filter(|truth| matches!(truth.value, Certainty::Unknown(_))) {
+            object(Reason::MembershipUnknown, what, truth);
         }
-        _ => {}
     }
     AccessRuling { allowed, require, deny }
 }
