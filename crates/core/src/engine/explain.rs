@@ -206,7 +206,7 @@ impl Engine {
         let mut groups: BTreeSet<String> = decision.groups.iter().map(|grant| grant.name.clone()).collect();
         groups.extend(by_hand(stored.as_ref(), &source.slug));
         if decision.username.is_empty() {
-            explanation.local_groups = groups.into_iter().collect();
+            explanation.local_groups = in_order(groups);
             return Ok(());
         }
         let admit = explanation.outcome == Outcome::SignedIn;
@@ -217,7 +217,7 @@ impl Engine {
             Err(_) => {}
         }
         explanation.permissions = self.permissions_through(&groups, &decision.live_permission_groups).await?;
-        explanation.local_groups = groups.into_iter().collect();
+        explanation.local_groups = in_order(groups);
         Ok(())
     }
 
@@ -275,6 +275,13 @@ fn fields(decision: &Decision, stored: Option<&UserState>) -> BTreeMap<String, F
         username.value = decision.username.clone().into();
     }
     fields
+}
+
+/// In the order in which `user show` names them.
+fn in_order(groups: BTreeSet<String>) -> Vec<String> {
+    let mut groups: Vec<String> = groups.into_iter().collect();
+    groups.sort_by_cached_key(|name| crate::reconcile::group_key(name));
+    groups
 }
 
 fn stored_field(state: &UserState, name: &str) -> serde_json::Value {

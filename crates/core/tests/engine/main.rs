@@ -1,0 +1,20 @@
+//! The engine over the embedded directory and SQLite in memory: every outcome, and every reason that this
+//! directory can give. Those that only Active Directory gives are tested where its answers are read.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that finds something else than it expects fails by panicking"
+)]
+
+mod explain;
+mod offline;
+mod outcomes;
+mod password_change;
+mod provisioning;
+mod refresh;
+mod routing;
+mod sessions;
+mod throttle;
+mod world;
