@@ -2,15 +2,20 @@
 
 mod changes;
 mod guards;
+mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::db::{Tx, args};
+use crate::db::{Arg, Db, Statement, Tx, args};
 use crate::users::user_columns;
 use crate::{Applied, Change, Plan, Store, StoreError, User};
+
+pub(crate) use queue::Queue;
+
+const MOVED: &str = "the user was changed or removed meanwhile";
 
 /// A plan under way.
 struct Run<'a> {
@@ -20,6 +25,8 @@ struct Run<'a> {
     users: BTreeMap<Uuid, User>,
     /// Those of them that have to be written.
     dirty: BTreeSet<Uuid>,
+    /// Statements that wait to be run together: nobody reads what they answer but how many rows they touched.
+    pending: Vec<(Statement, Option<&'static str>)>,
     applied: Applied,
 }
 
@@ -36,10 +43,10 @@ impl Store {
             return Ok(Applied::default());
         }
         guards::check(plan)?;
-        let mut tx = self.db.begin().await?;
-        let applied = run(&mut tx, plan, now).await?;
-        tx.commit().await?;
-        Ok(applied)
+        match self.db.queue() {
+            Some(queue) => queue.carry_out(&self.db, plan, now).await,
+            None => alone(&self.db, plan, now).await,
+        }
     }
 
     /// Carries out several plans in one transaction, for the speed of it. Each stands alone: one that is a conflict or
@@ -78,13 +85,29 @@ impl Store {
     }
 }
 
+/// One plan in a transaction of its own.
+async fn alone(db: &Db, plan: &Plan, now: DateTime<Utc>) -> Result<Applied, StoreError> {
+    let mut tx = db.begin().await?;
+    let applied = run(&mut tx, plan, now).await?;
+    tx.commit().await?;
+    Ok(applied)
+}
+
 async fn run(tx: &mut Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Applied, StoreError> {
-    let mut run = Run { tx, now, users: BTreeMap::new(), dirty: BTreeSet::new(), applied: Applied::default() };
+    let mut run = Run {
+        tx,
+        now,
+        users: BTreeMap::new(),
+        dirty: BTreeSet::new(),
+        pending: Vec::new(),
+        applied: Applied::default(),
+    };
     run.take_users(plan).await?;
     for change in &plan.changes {
         run.change(change).await?;
     }
-    run.write_users().await?;
+    run.write_users();
+    run.flush().await?;
     Ok(run.applied)
 }
 
@@ -100,9 +123,22 @@ impl Run<'_> {
         let mut wanted: BTreeMap<Uuid, Option<i64>> = bumped.difference(&created).map(|id| (*id, None)).collect();
         wanted.extend(plan.expected.iter().map(|expected| (expected.user, Some(expected.version))));
         for (id, version) in wanted {
-            self.take_user(id, version, bumped.contains(&id)).await?;
+            let bump = bumped.contains(&id);
+            if plan.changes.iter().any(|change| change.rewrites() == Some(id)) {
+                self.take_user(id, version, bump).await?;
+            } else {
+                self.hold_user(id, version, bump);
+            }
         }
         Ok(())
+    }
+
+    /// The same where nobody needs to see the row.
+    fn hold_user(&mut self, id: Uuid, version: Option<i64>, bump: bool) {
+        let sql = "UPDATE users SET version = version + $2, \
+                   updated_at = CASE WHEN $2 = 0 THEN updated_at ELSE $3 END \
+                   WHERE id = $1 AND ($4 IS NULL OR version = $4)";
+        self.later(sql, args![id, i64::from(bump), self.now, version], Some(MOVED));
     }
 
     async fn take_user(&mut self, id: Uuid, version: Option<i64>, bump: bool) -> Result<(), StoreError> {
@@ -118,7 +154,7 @@ impl Run<'_> {
                 self.users.insert(id, row.user()?);
                 Ok(())
             }
-            None if version.is_some() => Err(StoreError::conflict("the user was changed or removed meanwhile")),
+            None if version.is_some() => Err(StoreError::conflict(MOVED)),
             None => Err(StoreError::conflict("the user is gone")),
         }
     }
@@ -129,15 +165,32 @@ impl Run<'_> {
         self.users.get_mut(&id).ok_or_else(|| StoreError::conflict("the user is gone"))
     }
 
-    async fn write_users(&mut self) -> Result<(), StoreError> {
+    /// A statement for later; `or` is the conflict if it touches no row.
+    fn later(&mut self, sql: &'static str, args: Vec<Arg>, or: Option<&'static str>) {
+        self.pending.push((Statement { sql, args }, or));
+    }
+
+    /// Runs what waits. Whatever reads has to do this first.
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let (statements, needed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending).into_iter().unzip();
+        let counts = self.tx.execute_all(statements).await?;
+        match counts.iter().zip(needed).find_map(|(count, or)| or.filter(|_| *count == 0)) {
+            Some(or) => Err(StoreError::conflict(or)),
+            None => Ok(()),
+        }
+    }
+
+    fn write_users(&mut self) {
         let sql = "UPDATE users SET username = $2, username_key = $3, first_name = $4, last_name = $5, email = $6, \
                    email_key = $7, display_name = $8, path = $9, profile = $10, flags = $11, password_hash = $12, \
                    deactivated_by = $13, live_groups = $14 WHERE id = $1";
         for id in std::mem::take(&mut self.dirty) {
-            if let Some(user) = self.users.get(&id) {
-                self.tx.execute(sql, changes::user_args(user)).await?;
+            if let Some(args) = self.users.get(&id).map(changes::user_args) {
+                self.later(sql, args, None);
             }
         }
-        Ok(())
     }
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
+use futures::TryStreamExt;
 use serde_json::Value as Json;
 use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
-use sqlx::{Decode, Row as _, SqlSafeStr, SqlStr, Transaction, Type};
+use sqlx::{AssertSqlSafe, Decode, Executor, Row as _, SqlSafeStr, SqlStr, Transaction, Type};
 use uuid::Uuid;
 
+use crate::apply::Queue;
 use crate::{StoreError, Trouble};
 
 /// A bound parameter. There is no other way for a value to reach a statement.
@@ -166,6 +168,7 @@ pub(crate) enum Pool {
     Sqlite {
         readers: SqlitePool,
         writer: SqlitePool,
+        queue: Arc<Queue>,
     },
     Postgres(PgPool),
 }
@@ -257,6 +260,27 @@ impl Tx {
         }
     }
 
+    /// Runs statements whose rows nobody reads, in order, and answers how many rows each touched. SQLite takes them as
+    /// one text: every statement of its own would cost a switch to its thread and back.
+    pub(crate) async fn execute_all(&mut self, statements: Vec<Statement>) -> Result<Vec<u64>, StoreError> {
+        match &mut self.tx {
+            DriverTx::Sqlite(tx) => {
+                let (sql, args) = joined(statements);
+                let results = (&mut **tx).execute_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
+                let counts = results.map_ok(|result| result.rows_affected()).try_collect();
+                self.line.bounded(counts).await
+            }
+            DriverTx::Postgres(tx) => {
+                let mut counts = Vec::with_capacity(statements.len());
+                for Statement { sql, args } in statements {
+                    let result = for_postgres(sql.into_sql_str(), args).execute(&mut **tx);
+                    counts.push(self.line.bounded(result).await?.rows_affected());
+                }
+                Ok(counts)
+            }
+        }
+    }
+
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self.tx {
             DriverTx::Sqlite(tx) => self.line.bounded(tx.commit()).await,
@@ -265,7 +289,47 @@ impl Tx {
     }
 }
 
+/// A statement with its arguments.
+pub(crate) struct Statement {
+    pub(crate) sql: &'static str,
+    pub(crate) args: Vec<Arg>,
+}
+
+/// Statements as one text, the parameters of each numbered after those of the ones before.
+fn joined(statements: Vec<Statement>) -> (String, Vec<Arg>) {
+    let (mut text, mut args) = (String::new(), Vec::new());
+    for statement in statements {
+        let mut parts = statement.sql.split('$');
+        text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, rest) = part.split_at(digits);
+            let number = number.parse::<usize>().unwrap_or_default() + args.len();
+            text.push('$');
+            text.push_str(&number.to_string());
+            text.push_str(rest);
+        }
+        text.push(';');
+        args.extend(statement.args);
+    }
+    (text, args)
+}
+
 /// `$first, $first+1, …` for a list of `count` parameters. Only numbers end up in the text.
 pub(crate) fn placeholders(first: usize, count: usize) -> String {
     (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_statements_keep_their_own_parameters() {
+        let one = Statement { sql: "UPDATE a SET x = $2 WHERE y = $1", args: args!["one", 2_i64] };
+        let other = Statement { sql: "DELETE FROM b WHERE z = $1 OR z = $1", args: args![true] };
+        let (text, args) = joined(vec![one, other]);
+        assert_eq!(text, "UPDATE a SET x = $2 WHERE y = $1;DELETE FROM b WHERE z = $3 OR z = $3;");
+        assert_eq!(args.len(), 3);
+    }
 }

@@ -75,7 +75,7 @@ impl Store {
     /// Waits for what is under way and closes every connection. Later calls are [`Trouble::Closed`].
     pub async fn close(&self) {
         match &self.db.pool {
-            Pool::Sqlite { readers, writer } => {
+            Pool::Sqlite { readers, writer, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
@@ -121,7 +121,7 @@ async fn open_memory(store: &str, tuning: Tuning) -> Result<Pool, StoreError> {
     let pool = sqlite_pool(tuning).max_connections(1).connect_with(options).await;
     let pool = pool.map_err(|error| StoreError::from_driver(store, error))?;
     migrate_sqlite(store, &pool).await?;
-    Ok(Pool::Sqlite { readers: pool.clone(), writer: pool })
+    Ok(Pool::Sqlite { readers: pool.clone(), writer: pool, queue: Arc::default() })
 }
 
 async fn open_file(store: &str, path: &Path, tuning: Tuning) -> Result<Pool, StoreError> {
@@ -135,7 +135,7 @@ async fn open_file(store: &str, path: &Path, tuning: Tuning) -> Result<Pool, Sto
     let readers = sqlite_pool(tuning)
         .max_connections(tuning.connections)
         .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
-    Ok(Pool::Sqlite { readers, writer })
+    Ok(Pool::Sqlite { readers, writer, queue: Arc::default() })
 }
 
 /// SQLite says "unable to open database file" to everything; the operator deserves better.

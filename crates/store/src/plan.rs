@@ -253,6 +253,17 @@ pub enum Change {
 }
 
 impl Change {
+    /// The user whose row this change rewrites from what it is.
+    pub(crate) fn rewrites(&self) -> Option<Uuid> {
+        match self {
+            Self::UpdateUser { user, .. }
+            | Self::SetFlags { user, .. }
+            | Self::SetDeactivatedBy { user, .. }
+            | Self::SetPassword { user, .. } => Some(*user),
+            _ => None,
+        }
+    }
+
     /// The user whose version this change moves.
     pub(crate) fn bumps(&self) -> Option<Uuid> {
         match self {

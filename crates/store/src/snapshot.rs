@@ -90,8 +90,8 @@ impl Store {
     /// Reads what a decision about one entry needs.
     pub async fn snapshot(&self, request: &SnapshotRequest) -> Result<Snapshot, StoreError> {
         // Users come first: whatever changes after that moves their version, and the plan is refused.
-        let users = self.concerned(request).await?;
-        let states = self.states(users).await?;
+        let mut states = self.concerned(request).await?;
+        self.add_memberships(&mut states).await?;
         let mut groups = self.groups_by_key(&request.group_keys).await?;
         for linked in self.groups_by_entry(&request.source, &request.group_entries).await? {
             if !groups.iter().any(|state| state.group.id == linked.group.id) {
@@ -115,14 +115,18 @@ impl Store {
         Ok(snapshot)
     }
 
-    async fn concerned(&self, request: &SnapshotRequest) -> Result<Vec<User>, StoreError> {
+    /// Users with their links, from one query.
+    async fn concerned(&self, request: &SnapshotRequest) -> Result<Vec<UserState>, StoreError> {
         let findable = |key: &str| if guard::findable(key) { key.to_owned() } else { String::new() };
         let sql = concat!(
             "SELECT ",
             user_columns!(),
-            " FROM users WHERE users.id = \
-             (SELECT l.user_id FROM links l WHERE l.source = $1 AND l.kind = 'user' AND l.unique_id = $2) \
-             OR users.username_key = $3 OR (users.email_key = $4 AND users.email_key <> '') ORDER BY users.username_key"
+            ", ",
+            link_columns!(),
+            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.id = \
+             (SELECT own.user_id FROM links own WHERE own.source = $1 AND own.kind = 'user' AND own.unique_id = $2) \
+             OR users.username_key = $3 OR (users.email_key = $4 AND users.email_key <> '') \
+             ORDER BY users.username_key, l.source, l.unique_id"
         );
         let args = args![
             findable(&request.source),
@@ -130,7 +134,17 @@ impl Store {
             findable(&request.username_key),
             findable(request.email_key.as_deref().unwrap_or_default()),
         ];
-        self.db.rows(sql, args).await?.iter().map(Row::user).collect()
+        let mut states: Vec<UserState> = Vec::new();
+        for row in self.db.rows(sql, args).await? {
+            let user = row.user()?;
+            if states.last().is_none_or(|last| last.user.id != user.id) {
+                states.push(UserState { user, links: Vec::new(), memberships: Vec::new() });
+            }
+            if let Some(state) = states.last_mut() {
+                state.links.extend(joined_links(std::slice::from_ref(&row))?);
+            }
+        }
+        Ok(states)
     }
 
     /// Adds links and memberships to users.
@@ -139,18 +153,26 @@ impl Store {
             users.into_iter().map(|user| UserState { user, links: Vec::new(), memberships: Vec::new() }).collect();
         for part in states.chunks_mut(LIST) {
             let ids: Vec<Arg> = part.iter().map(|state| state.user.id.into()).collect();
-            for link in self.links_of("user_id", ids.clone()).await? {
+            for link in self.links_of("user_id", ids).await? {
                 if let Some(state) = part.iter_mut().find(|state| state.user.id == link.entity_id) {
                     state.links.push(link);
                 }
             }
+        }
+        self.add_memberships(&mut states).await?;
+        Ok(states)
+    }
+
+    async fn add_memberships(&self, states: &mut [UserState]) -> Result<(), StoreError> {
+        for part in states.chunks_mut(LIST) {
+            let ids = part.iter().map(|state| state.user.id.into()).collect();
             for (user, membership) in self.memberships_of(ids).await? {
                 if let Some(state) = part.iter_mut().find(|state| state.user.id == user) {
                     state.memberships.push(membership);
                 }
             }
         }
-        Ok(states)
+        Ok(())
     }
 
     pub(crate) async fn links_of(&self, column: &'static str, ids: Vec<Arg>) -> Result<Vec<Link>, StoreError> {

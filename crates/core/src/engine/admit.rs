@@ -10,7 +10,7 @@ use crate::reconcile::{self, Reconciled, Terms};
 use crate::rules::{Decision, Facts, Refused, decide};
 use crate::token::Token;
 use bindery_directory::{AccountState, Memberships, Person, Reader, account};
-use bindery_store::{Change, Plan};
+use bindery_store::{Change, Link, Plan, UserState};
 use uuid::Uuid;
 
 /// Somebody else may write at the same time; more often than this it is no accident.
@@ -30,6 +30,8 @@ pub(crate) struct Entering<'a> {
 pub(crate) struct Admitted {
     pub(crate) admission: Admission,
     pub(crate) token: Option<Token>,
+    /// The user as stored now, where that is known without reading them again.
+    pub(crate) stored: Option<UserState>,
 }
 
 /// What goes into the same transaction once somebody is admitted.
@@ -98,15 +100,17 @@ impl Engine {
     ) -> Result<Admitted, Rejection> {
         let (source, dn) = (entering.source, entering.person.dn.to_string());
         for _ in 0..TRIES {
-            let reconciled = self.reconcile(source, entering.person, decision, true).await?;
+            let (reconciled, stored) = self.reconcile(source, entering.person, decision, true).await?;
             let (user, changed) = (reconciled.user, !reconciled.plan.is_empty());
+            let link = reconciled.link.clone();
             let mut plan = reconciled.seen();
             let admission = Admission::by_source(user, &source.slug, &dn);
             let token = finish(&admission, &mut plan);
             match self.store().apply(&plan, self.now()).await {
                 Ok(_) => {
                     self.wrote(source, user, changed);
-                    return Ok(Admitted { admission, token });
+                    let stored = stored.filter(|_| !changed).map(|stored| with_link(stored, link));
+                    return Ok(Admitted { admission, token, stored });
                 }
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error.into()),
@@ -124,21 +128,22 @@ impl Engine {
         }
     }
 
-    /// The plan for a decision against what is stored now.
+    /// The plan for a decision against what is stored now, and whoever is linked to the entry.
     pub(crate) async fn reconcile(
         &self,
         source: &ActiveSource,
         person: &Person,
         decision: &Decision,
         admit: bool,
-    ) -> Result<Reconciled, Rejection> {
+    ) -> Result<(Reconciled, Option<UserState>), Rejection> {
         let rules = &source.rules;
         let terms =
             Terms { source: &source.slug, provisioning: &rules.provisioning, parent: rules.parent.as_deref(), admit };
         let snapshot = self.store().snapshot(&reconcile::request(terms, person, decision)).await?;
         let mut ids = || self.new_id();
-        reconcile::reconcile(terms, person, decision, &snapshot, self.now(), &mut ids)
-            .map_err(|refused| Rejection::refused(refused.reason, refused.detail))
+        let reconciled = reconcile::reconcile(terms, person, decision, &snapshot, self.now(), &mut ids)
+            .map_err(|refused| Rejection::refused(refused.reason, refused.detail))?;
+        Ok((reconciled, snapshot.linked))
     }
 
     /// Somebody who may no longer come in loses their sessions, and what is certain of them is written.
@@ -155,7 +160,7 @@ impl Engine {
         };
         if let Some(decision) = refused.writable() {
             match self.reconcile(source, person, decision, false).await {
-                Ok(reconciled) => {
+                Ok((reconciled, _)) => {
                     if let Err(error) = self.store().apply(&reconciled.seen(), self.now()).await {
                         shut_out_failed(&chain(&error));
                     }
@@ -186,6 +191,13 @@ impl Engine {
         }
         self.0.sessions.forget_user(user);
     }
+}
+
+fn with_link(mut stored: UserState, link: Link) -> UserState {
+    stored.links.retain(|other| other.source != link.source);
+    stored.links.push(link);
+    stored.links.sort_by(|a, b| a.source.cmp(&b.source));
+    stored
 }
 
 fn shut_out_failed(error: &str) {

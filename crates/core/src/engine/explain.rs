@@ -211,7 +211,7 @@ impl Engine {
         }
         let admit = explanation.outcome == Outcome::SignedIn;
         match self.reconcile(source, person, decision, admit).await {
-            Ok(reconciled) => groups.extend(self.adopted(&reconciled).await?),
+            Ok((reconciled, _)) => groups.extend(self.adopted(&reconciled).await?),
             Err(rejection) if admit => explanation.refuse(rejection.reason, rejection.outcome, rejection.detail),
             // The reason that came first stays.
             Err(_) => {}

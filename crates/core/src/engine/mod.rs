@@ -1,7 +1,7 @@
 //! The engine: sign-in, sessions, refresh and explanation over the rules, the store and the sources.
 //!
-//! Every way in ends in [`admit`](self) for a person of a directory; a session is made in one
-//! function, and only from an [`admission::Admission`].
+//! Every way in ends in one path, `admit`, for a person of a directory; a session is made in one
+//! function, and only from an admission.
 
 mod admission;
 mod admit;

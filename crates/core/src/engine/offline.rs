@@ -53,7 +53,7 @@ impl Engine {
         let mut plan = Plan::default();
         let token = self.finish(attempt, &admission, &mut plan);
         self.store().apply(&plan, self.now()).await?;
-        Ok(Admitted { admission, token })
+        Ok(Admitted { admission, token, stored: None })
     }
 
     /// Hashes that may vouch for somebody: a verifier that is not too old, and a local password.

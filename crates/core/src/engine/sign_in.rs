@@ -190,7 +190,7 @@ impl Engine {
         let admission = Admission::by_local_password(user.user.id);
         let token = self.finish(attempt, &admission, &mut plan);
         self.store().apply(&plan, self.now()).await?;
-        Ok(Admitted { admission, token })
+        Ok(Admitted { admission, token, stored: None })
     }
 
     /// Puts what every sign-in writes at its end into the same transaction: session, time and audit.
@@ -239,7 +239,11 @@ impl Engine {
         count(Outcome::SignedIn, None, source.as_deref());
         tracing::info!(target: "bindery_core::sign_in", user = %admission.user(), source = source.as_deref(), "signed in");
         self.tell(&Event::SignedIn { user: admission.user(), source: source.clone(), typed: attempt.username.clone() });
-        let user = match self.view(admission.user()).await {
+        let view = match admitted.stored {
+            Some(state) => self.view_with(state.user, &state.links, state.memberships).await.map(Some),
+            None => self.view(admission.user()).await,
+        };
+        let user = match view {
             Ok(user) => user,
             Err(error) => return SignIn { source, ..SignIn::from(Rejection::from(error)) },
         };

@@ -116,7 +116,8 @@ impl Engine {
         self.view_with(user, links, memberships).await
     }
 
-    async fn view_with(
+    /// The same where the memberships are at hand, too.
+    pub(crate) async fn view_with(
         &self,
         user: User,
         links: &[Link],

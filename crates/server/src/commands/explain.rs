@@ -36,14 +36,17 @@ fn people(explanation: &Explanation) -> String {
     let mut text = output::pairs(&head);
 
     let fields = explanation.fields.iter();
-    let rows = fields.map(|(name, field)| vec![name.clone(), plain(&field.value), field.from.clone()]).collect();
-    section(&mut text, &["field", "value", "from"], rows);
+    let rows: Vec<_> =
+        fields.map(|(name, field)| vec![name.clone(), plain(&field.value), field.from.clone()]).collect();
+    section(&mut text, &["field", "value", "from"], &rows);
     let flags = explanation.flags.iter();
-    let rows = flags.map(|(name, flag)| vec![name.clone(), flag.value.to_string(), flag.because.clone()]).collect();
-    section(&mut text, &["flag", "value", "because"], rows);
+    let rows: Vec<_> =
+        flags.map(|(name, flag)| vec![name.clone(), flag.value.to_string(), flag.because.clone()]).collect();
+    section(&mut text, &["flag", "value", "because"], &rows);
     let groups = explanation.groups.iter();
-    let rows = groups.map(|group| vec![group.name.clone(), way(group.direct, &group.path), group.dn.clone()]).collect();
-    section(&mut text, &["directory group", "member", "dn"], rows);
+    let rows: Vec<_> =
+        groups.map(|group| vec![group.name.clone(), way(group.direct, &group.path), group.dn.clone()]).collect();
+    section(&mut text, &["directory group", "member", "dn"], &rows);
 
     let mut tail = vec![
         ("local groups", explanation.local_groups.join(", ")),
@@ -57,10 +60,10 @@ fn people(explanation: &Explanation) -> String {
     text + &output::pairs(&tail)
 }
 
-fn section(text: &mut String, heading: &[&str], rows: Vec<Vec<String>>) {
+fn section(text: &mut String, heading: &[&str], rows: &[Vec<String>]) {
     if !rows.is_empty() {
         text.push('\n');
-        text.push_str(&output::table(heading, &rows));
+        text.push_str(&output::table(heading, rows));
     }
 }
 

@@ -53,7 +53,7 @@ async fn reload(engine: &Engine, bindery: &Bindery, file: &Path) {
             tracing::error!(target: "bindery", %errors, "the configuration is bad; the old one stays in force");
         }
         Err(error) => {
-            tracing::error!(target: "bindery", %error, "the configuration could not be read; the old one stays")
+            tracing::error!(target: "bindery", %error, "the configuration could not be read; the old one stays");
         }
     }
 }

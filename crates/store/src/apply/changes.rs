@@ -20,30 +20,30 @@ impl Run<'_> {
             Change::SetPassword { user, hash } => self.user(*user).map(|row| row.password_hash.clone_from(hash)),
             Change::SignedIn { user } => {
                 let sql = "UPDATE users SET last_sign_in = $2 WHERE id = $1";
-                self.must(sql, args![*user, now], "the user is gone").await
+                self.must(sql, args![*user, now], "the user is gone")
             }
             Change::DeleteUser { user } => self.delete_user(*user).await,
-            Change::CreateGroup(group) => self.create_group(group).await,
+            Change::CreateGroup(group) => self.create_group(group),
             Change::RenameGroup { group, name, name_key } => {
                 let group = self.group(group).await?;
                 let sql = "UPDATE groups SET name = $2, name_key = $3 WHERE id = $1";
-                self.must(sql, args![group, name, name_key], "the group is gone").await
+                self.must(sql, args![group, name, name_key], "the group is gone")
             }
             Change::DeleteGroup { group } => self.delete_group(group).await,
-            Change::Link(link) => self.link(link).await,
-            Change::UpdateLink(link) => self.update_link(link).await,
+            Change::Link(link) => self.link(link),
+            Change::UpdateLink(link) => self.update_link(link),
             Change::Unlink { entity, source } => self.unlink(*entity, source).await,
             Change::AddMembership { user, group, owner } => self.add_membership(*user, group, owner).await,
             Change::RemoveMembership { user, group, owner } => {
                 let Some(group) = self.find_group(group).await? else { return Ok(()) };
                 let sql = "DELETE FROM memberships WHERE user_id = $1 AND group_id = $2 AND owner = $3";
-                self.may(sql, args![*user, group, owner]).await
+                self.may(sql, args![*user, group, owner])
             }
             Change::AddSubgroup { child, parent, owner } => {
                 let (child, parent) = (self.group(child).await?, self.group(parent).await?);
                 let sql = "INSERT INTO group_memberships (child_id, parent_id, owner) VALUES ($1, $2, $3) \
                            ON CONFLICT (child_id, parent_id, owner) DO NOTHING";
-                self.may(sql, args![child, parent, owner]).await
+                self.may(sql, args![child, parent, owner])
             }
             Change::RemoveSubgroup { child, parent, owner } => {
                 let (Some(child), Some(parent)) = (self.find_group(child).await?, self.find_group(parent).await?)
@@ -51,22 +51,22 @@ impl Run<'_> {
                     return Ok(());
                 };
                 let sql = "DELETE FROM group_memberships WHERE child_id = $1 AND parent_id = $2 AND owner = $3";
-                self.may(sql, args![child, parent, owner]).await
+                self.may(sql, args![child, parent, owner])
             }
             Change::Grant { group, permission } => {
                 let group = self.group(group).await?;
                 let sql = "INSERT INTO group_permissions (group_id, permission) VALUES ($1, $2) \
                            ON CONFLICT (group_id, permission) DO NOTHING";
-                self.may(sql, args![group, permission]).await
+                self.may(sql, args![group, permission])
             }
             Change::Revoke { group, permission } => {
                 let Some(group) = self.find_group(group).await? else { return Ok(()) };
                 let sql = "DELETE FROM group_permissions WHERE group_id = $1 AND permission = $2";
-                self.may(sql, args![group, permission]).await
+                self.may(sql, args![group, permission])
             }
-            Change::StartSession(session) => self.start_session(session).await,
+            Change::StartSession(session) => self.start_session(session),
             Change::EndSession { token } => {
-                let ended = self.tx.execute("DELETE FROM sessions WHERE token = $1", args![*token]).await?;
+                let ended = self.counted("DELETE FROM sessions WHERE token = $1", args![*token]).await?;
                 self.applied.sessions_ended += ended;
                 Ok(())
             }
@@ -74,7 +74,7 @@ impl Run<'_> {
                 // No token is empty, so that nothing is spared by mistake.
                 let except = Arg::Bytes(Some(except.map_or(Vec::new(), |token| token.as_bytes().to_vec())));
                 let sql = "DELETE FROM sessions WHERE user_id = $1 AND token <> $2";
-                let ended = self.tx.execute(sql, vec![Arg::from(*user), except]).await?;
+                let ended = self.counted(sql, vec![Arg::from(*user), except]).await?;
                 self.applied.sessions_ended += ended;
                 Ok(())
             }
@@ -82,23 +82,33 @@ impl Run<'_> {
                 let sql = "INSERT INTO offline_verifiers (user_id, source, hash, created_at) VALUES ($1, $2, $3, $4) \
                            ON CONFLICT (user_id, source) DO UPDATE SET hash = excluded.hash, \
                            created_at = excluded.created_at";
-                self.may(sql, args![*user, source, hash.expose(), now]).await
+                self.may(sql, args![*user, source, hash.expose(), now])
             }
             Change::DropVerifiers { user } => {
-                self.may("DELETE FROM offline_verifiers WHERE user_id = $1", args![*user]).await
+                self.may("DELETE FROM offline_verifiers WHERE user_id = $1", args![*user])
             }
-            Change::Record(entry) => self.may(audit::INSERT, audit::insert_args(entry, now)).await,
+            Change::Record(entry) => self.may(audit::INSERT, audit::insert_args(entry, now)),
         }
     }
 
     /// A statement that may find nothing to do.
-    async fn may(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<(), StoreError> {
-        self.tx.execute(sql, args).await.map(drop)
+    #[expect(clippy::unnecessary_wraps, reason = "so that it reads like the changes that can fail at once")]
+    fn may(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<(), StoreError> {
+        self.later(sql, args, None);
+        Ok(())
     }
 
     /// A statement that has to find its row.
-    async fn must(&mut self, sql: &'static str, args: Vec<Arg>, or: &'static str) -> Result<(), StoreError> {
-        if self.tx.execute(sql, args).await? == 0 { Err(StoreError::conflict(or)) } else { Ok(()) }
+    #[expect(clippy::unnecessary_wraps, reason = "so that it reads like the changes that can fail at once")]
+    fn must(&mut self, sql: &'static str, args: Vec<Arg>, or: &'static str) -> Result<(), StoreError> {
+        self.later(sql, args, Some(or));
+        Ok(())
+    }
+
+    /// A statement whose count is needed at once.
+    async fn counted(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
+        self.flush().await?;
+        self.tx.execute(sql, args).await
     }
 
     async fn create_user(&mut self, new: &NewUser) -> Result<(), StoreError> {
@@ -127,49 +137,49 @@ impl Run<'_> {
                    updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $15)";
         let mut args = user_args(&user);
         args.push(self.now.into());
-        self.tx.execute(sql, args).await?;
+        self.counted(sql, args).await?;
         self.users.insert(user.id, user);
         Ok(())
     }
 
     async fn delete_user(&mut self, user: Uuid) -> Result<(), StoreError> {
-        let ended = self.tx.execute("DELETE FROM sessions WHERE user_id = $1", args![user]).await?;
+        let ended = self.counted("DELETE FROM sessions WHERE user_id = $1", args![user]).await?;
         self.applied.sessions_ended += ended;
         self.users.remove(&user);
         self.dirty.remove(&user);
-        self.may("DELETE FROM users WHERE id = $1", args![user]).await
+        self.may("DELETE FROM users WHERE id = $1", args![user])
     }
 
-    async fn create_group(&mut self, new: &NewGroup) -> Result<(), StoreError> {
+    fn create_group(&mut self, new: &NewGroup) -> Result<(), StoreError> {
         let sql = "INSERT INTO groups (id, name, name_key, owner, created_at) VALUES ($1, $2, $3, $4, $5)";
-        self.may(sql, args![new.id, &new.name, &new.name_key, &new.owner, self.now]).await
+        self.may(sql, args![new.id, &new.name, &new.name_key, &new.owner, self.now])
     }
 
     async fn delete_group(&mut self, group: &GroupRef) -> Result<(), StoreError> {
         let Some(group) = self.find_group(group).await? else { return Ok(()) };
         let sql = "UPDATE users SET version = version + 1, updated_at = $2 \
                    WHERE id IN (SELECT user_id FROM memberships WHERE group_id = $1)";
-        self.may(sql, args![group, self.now]).await?;
-        self.may("DELETE FROM groups WHERE id = $1", args![group]).await
+        self.may(sql, args![group, self.now])?;
+        self.may("DELETE FROM groups WHERE id = $1", args![group])
     }
 
-    async fn link(&mut self, link: &Link) -> Result<(), StoreError> {
+    fn link(&mut self, link: &Link) -> Result<(), StoreError> {
         let sql = "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
                    given_fields) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        self.may(sql, link_args(link)).await
+        self.may(sql, link_args(link))
     }
 
-    async fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
+    fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
         let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10 \
                    WHERE kind = $1 AND source = $2 AND unique_id = $3 AND (user_id = $4 OR group_id = $5)";
-        self.must(sql, link_args(link), "the link is gone").await
+        self.must(sql, link_args(link), "the link is gone")
     }
 
     async fn unlink(&mut self, entity: Uuid, source: &str) -> Result<(), StoreError> {
         let sql = "DELETE FROM links WHERE source = $2 AND (user_id = $1 OR group_id = $1)";
-        if self.tx.execute(sql, args![entity, source]).await? > 0 {
+        if self.counted(sql, args![entity, source]).await? > 0 {
             let sql = "UPDATE users SET version = version + 1, updated_at = $2 WHERE id = $1";
-            self.may(sql, args![entity, self.now]).await?;
+            self.may(sql, args![entity, self.now])?;
         }
         Ok(())
     }
@@ -178,10 +188,10 @@ impl Run<'_> {
         let group = self.group(group).await?;
         let sql = "INSERT INTO memberships (user_id, group_id, owner) VALUES ($1, $2, $3) \
                    ON CONFLICT (user_id, group_id, owner) DO NOTHING";
-        self.may(sql, args![user, group, owner]).await
+        self.may(sql, args![user, group, owner])
     }
 
-    async fn start_session(&mut self, new: &NewSession) -> Result<(), StoreError> {
+    fn start_session(&mut self, new: &NewSession) -> Result<(), StoreError> {
         let sql = "INSERT INTO sessions (token, user_id, source, created_at, last_used, expires_at, idle_expires_at, \
                    remember, user_agent, address) VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9)";
         let args = args![
@@ -195,7 +205,7 @@ impl Run<'_> {
             guard::trace(&new.user_agent),
             guard::trace(&new.address),
         ];
-        self.may(sql, args).await
+        self.may(sql, args)
     }
 
     /// The ID of a group that has to exist.
@@ -207,6 +217,7 @@ impl Run<'_> {
         match group {
             GroupRef::Id(id) => Ok(Some(*id)),
             GroupRef::Key(key) => {
+                self.flush().await?;
                 let row = self.tx.row("SELECT id FROM groups WHERE name_key = $1", args![key]).await?;
                 row.map(|row| row.get("id")).transpose()
             }
