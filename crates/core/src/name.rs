@@ -80,7 +80,14 @@ pub fn address_key(address: IpAddr) -> String {
     }
 }
 
-/// The key that failures of a typed name are counted under: its folded form without a configured domain.
+/// The key that failures of somebody in a source are counted under: who signs in to one source says nothing of their
+/// namesake in another.
+pub fn key_in_source(slug: &str, name: &str) -> String {
+    format!("{slug}\0{}", fold(name))
+}
+
+/// The key that failures of a typed name are counted under while nobody knows which source it belongs to: its folded
+/// form without a configured domain.
 pub fn throttle_key(typed: &str, domains: &[Domain<'_>]) -> String {
     match parse(typed, domains) {
         Asked::Source { names, .. } => names.last().map_or_else(String::new, |name| fold(name)),

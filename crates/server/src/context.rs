@@ -41,13 +41,18 @@ pub(crate) fn source(engine: &Engine, slug: &str) -> Result<Arc<ActiveSource>, F
     })
 }
 
+/// Longer ones are a file piped in by mistake.
+const LONGEST_PASSWORD: u64 = 64 * 1024;
+
 /// A password from standard input, to its end; one trailing newline is dropped.
 pub(crate) fn password_from_stdin() -> Result<secrecy::SecretString, Failure> {
     use std::io::Read;
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    // Longer ones are a file piped in by mistake.
-    let read = std::io::stdin().take(64 * 1024).read_to_end(&mut bytes);
+    let read = std::io::stdin().take(LONGEST_PASSWORD + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::usage(format!("the password cannot be read from standard input: {error}")))?;
+    if bytes.len() as u64 > LONGEST_PASSWORD {
+        return Err(Failure::usage("what comes on standard input is too long for a password; was a file meant?"));
+    }
     let text =
         std::str::from_utf8(&bytes).map_err(|_| Failure::usage("the password on standard input is not UTF-8"))?;
     let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));

@@ -85,12 +85,13 @@ impl Engine {
         address: Option<IpAddr>,
         turn: &mut Turn,
     ) -> Result<PasswordChange, Rejection> {
+        let route = self.route(wish.username).await;
         if wish.via == Via::Http {
             let address = address.map(|address| (ThrottleKind::Address, name::address_key(address)));
-            let user = (ThrottleKind::User, self.typed_key(wish.username));
+            let user = (ThrottleKind::User, self.throttle_key(wish.username, &route));
             self.take_turn(turn, address.into_iter().chain([user])).await?;
         }
-        match self.route(wish.username).await? {
+        match route? {
             Route::Local(user) => self.change_local(*user, wish.old, wish.new).await,
             Route::Sources { sources, names, .. } => self.change_in_directory(&sources, &names, wish, turn).await,
         }
@@ -129,7 +130,7 @@ impl Engine {
     ) -> Result<PasswordChange, Rejection> {
         let (source, person) = self.find_in(sources, names).await?;
         if wish.via == Via::Http {
-            self.fold_spellings(wish.username, turn, &source, &person).await?;
+            self.fold_spellings(turn, &source, &person).await?;
         }
         if !source.passwords.write_back {
             return not_here(&source, &person, wish.old).await;

@@ -89,6 +89,18 @@ impl Engine {
         Ok(Route::Sources { sources: own, names: vec![name], held: Some(Box::new(held)) })
     }
 
+    /// The key that failures of a name are counted under: in its source, or by itself while that is open.
+    pub(crate) fn throttle_key(&self, typed: &str, route: &Result<Route, Rejection>) -> String {
+        match route {
+            Ok(Route::Local(holder)) => name::key_in_source("", &holder.user.username_key),
+            Ok(Route::Sources { sources, names, .. }) if sources.len() == 1 => {
+                let slug = sources.first().map_or("", |source| &source.slug);
+                name::key_in_source(slug, names.last().map_or(typed, String::as_str))
+            }
+            _ => self.with_domains(|domains| name::throttle_key(typed, domains)),
+        }
+    }
+
     async fn holder(&self, key: &str) -> Result<Option<Holder>, Rejection> {
         let found = self.store().user_with_links(key).await?;
         Ok(found.map(|(user, links)| Holder { user, links }))

@@ -54,12 +54,13 @@ impl Engine {
             let detail = "an empty password, or one with NUL, is never sent to a directory (RFC 4513, 5.1.2)";
             return Err(Rejection::refused(Reason::EmptyPassword, detail));
         }
+        let route = self.route(&attempt.username).await;
         if attempt.via == Via::Http {
             let address = attempt.address.map(|address| (ThrottleKind::Address, name::address_key(address)));
-            let user = (ThrottleKind::User, self.typed_key(&attempt.username));
+            let user = (ThrottleKind::User, self.throttle_key(&attempt.username, &route));
             self.take_turn(turn, address.into_iter().chain([user])).await?;
         }
-        match self.route(&attempt.username).await? {
+        match route? {
             Route::Local(user) => self.by_local_password(attempt, *user).await,
             Route::Sources { sources, names, held } => {
                 for source in &sources {
@@ -145,7 +146,7 @@ impl Engine {
             Err(error) => return Err(trouble(source, error)),
         };
         if attempt.via == Via::Http {
-            self.fold_spellings(&attempt.username, turn, source, &person).await.map_err(Trouble::Rejected)?;
+            self.fold_spellings(turn, source, &person).await.map_err(Trouble::Rejected)?;
         }
         let check = source.directory.check_password(&person, &attempt.password).await;
         let check = check.map_err(|error| trouble(source, error))?;
@@ -281,22 +282,17 @@ impl Engine {
         rejection.into()
     }
 
-    pub(crate) fn typed_key(&self, username: &str) -> String {
-        self.with_domains(|domains| name::throttle_key(username, domains))
-    }
-
     /// Names that the directory takes for one person are counted as one: under what their first login attribute says.
     pub(crate) async fn fold_spellings(
         &self,
-        username: &str,
         turn: &mut Turn,
         source: &ActiveSource,
         person: &Person,
     ) -> Result<(), Rejection> {
         let attribute = source.directory.settings().users.login_attributes.first();
-        let own = attribute.and_then(|attribute| person.entry.text(attribute)).map(name::fold);
-        let own = own.unwrap_or_else(|| format!("{}\0{}", source.slug, person.unique_id));
-        if own == self.typed_key(username) {
+        let name = attribute.and_then(|attribute| person.entry.text(attribute)).unwrap_or(&person.unique_id);
+        let own = name::key_in_source(&source.slug, name);
+        if turn.counted().any(|(limit, _)| limit.kind == ThrottleKind::User && limit.key == own) {
             return Ok(());
         }
         self.take_turn(turn, [(ThrottleKind::User, own)]).await

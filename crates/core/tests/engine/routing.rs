@@ -137,3 +137,15 @@ async fn a_name_that_is_not_there_goes_on_to_the_next_source() {
     assert_signed_in(&end);
     assert_eq!(end.source.as_deref(), Some("two"));
 }
+
+#[tokio::test]
+async fn a_namesake_elsewhere_does_not_forgive_wrong_guesses() {
+    let (_one, _two, engine) = two(true).await;
+    let guess = |name: &'static str, password: &'static str| engine.sign_in(attempt(name, password));
+    for _ in 0..5 {
+        assert_refused(&guess("ONE\\ann", "wrong").await, Reason::BadCredentials);
+        // The right password of the other Ann; her name is hers alone in no store, but that is no guess.
+        guess("TWO\\ann", "other").await;
+    }
+    assert_refused(&guess("ONE\\ann", PASSWORD).await, Reason::Throttled);
+}
