@@ -7,7 +7,7 @@ use super::{ActiveSource, Engine};
 use crate::Reason;
 use crate::events::{Event, Populate};
 use crate::reconcile::{self, Reconciled, Terms};
-use crate::rules::{Decision, Facts, Refused, decide};
+use crate::rules::{Decision, Facts, Refused, Step, decide};
 use crate::token::Token;
 use bindery_directory::{AccountState, Memberships, Person, Reader, account};
 use bindery_store::{Change, Link, Plan, UserState};
@@ -168,7 +168,23 @@ impl Engine {
                 Err(rejection) => shut_out_failed(&rejection.detail),
             }
         }
+        if refused.step == Step::Account {
+            self.deactivate(source, linked).await;
+        }
         self.end_sessions(linked).await;
+    }
+
+    /// Whoever the directory has shut out is shut out here too, so that nothing local vouches for them during an outage.
+    /// Their source lets them in again once the directory does.
+    async fn deactivate(&self, source: &ActiveSource, user: Uuid) {
+        let written = match self.store().user_state(user).await {
+            Ok(Some(state)) => self.store().apply(&reconcile::deactivate(&state, &source.slug), self.now()).await,
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            shut_out_failed(&chain(&error));
+        }
     }
 
     /// The same where the bind itself was refused, so that the rules were never asked.
@@ -177,7 +193,10 @@ impl Engine {
             return;
         }
         match self.store().user_by_link(&source.slug, &person.unique_id).await {
-            Ok(Some(user)) => self.end_sessions(user.id).await,
+            Ok(Some(user)) => {
+                self.deactivate(source, user.id).await;
+                self.end_sessions(user.id).await;
+            }
             Ok(None) => {}
             Err(error) => shut_out_failed(&chain(&error)),
         }

@@ -3,6 +3,7 @@
 use crate::world::{World, assert_refused, assert_signed_in, assert_unavailable};
 use bindery_core::Reason;
 use bindery_demo_directory::company;
+use bindery_store::Change;
 use bindery_store::Plan;
 use std::time::Duration;
 
@@ -107,4 +108,20 @@ async fn somebody_gone_leaves_no_verifier() {
     world.ended(&token).await;
     world.outage().await;
     assert_unavailable(&world.login("leo", PASSWORD).await);
+}
+
+#[tokio::test]
+async fn a_local_password_does_not_outvote_the_directory_that_disabled_somebody() {
+    let mut world = World::usual().await;
+    world.enter("ann").await;
+    let user = world.user("ann").await.unwrap().id;
+    let hash = Some(world.hash("break glass").await);
+    world.apply(vec![Change::SetPassword { user, hash }]).await;
+    world.set("ann", "nsAccountLock", "TRUE").await;
+    assert_refused(&world.login("ann", PASSWORD).await, Reason::AccountDisabled);
+    world.outage().await;
+    assert_refused(&world.login("ann", "break glass").await, Reason::AccountDisabled);
+    world.recover();
+    world.set("ann", "nsAccountLock", "FALSE").await;
+    assert_signed_in(&world.login("ann", PASSWORD).await);
 }
