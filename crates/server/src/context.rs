@@ -42,7 +42,7 @@ pub(crate) fn source(engine: &Engine, slug: &str) -> Result<Arc<ActiveSource>, F
 }
 
 /// Longer ones are a file piped in by mistake.
-const LONGEST_PASSWORD: u64 = 64 * 1024;
+const LONGEST_PASSWORD: u64 = 16 * 1024 * 1024;
 
 /// A password from standard input, to its end; one trailing newline is dropped.
 pub(crate) fn password_from_stdin() -> Result<secrecy::SecretString, Failure> {

@@ -128,14 +128,28 @@ async fn open_file(store: &str, path: &Path, tuning: Tuning) -> Result<Pool, Sto
     look_at_folder(store, path).await?;
     make_private(path).await;
     let options = sqlite_options(tuning).filename(path);
-    let writer = sqlite_pool(tuning).max_connections(1).connect_with(options.clone()).await;
-    let writer = writer.map_err(|error| StoreError::from_driver(store, error))?;
+    let writer = open_writer(store, &options, tuning).await?;
     migrate_sqlite(store, &writer).await?;
     // Not read_only(true): the last connection to close must be able to fold the log back into the file.
     let readers = sqlite_pool(tuning)
         .max_connections(tuning.connections)
         .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
     Ok(Pool::Sqlite { readers, writer, queue: Arc::default() })
+}
+
+/// The connection that writes. Of several processes that open a new file at once, one turns its log on, and SQLite
+/// refuses the others without waiting: they try again until patience ends.
+async fn open_writer(store: &str, options: &SqliteConnectOptions, tuning: Tuning) -> Result<SqlitePool, StoreError> {
+    let until = tokio::time::Instant::now() + tuning.patience;
+    loop {
+        let writer = sqlite_pool(tuning).max_connections(1).connect_with(options.clone()).await;
+        match writer.map_err(|error| StoreError::from_driver(store, error)) {
+            Err(StoreError::Unavailable { trouble: Trouble::Locked, .. }) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// SQLite says "unable to open database file" to everything; the operator deserves better.

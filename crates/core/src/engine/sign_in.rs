@@ -16,6 +16,9 @@ use secrecy::ExposeSecret;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// In octets. Longer ones are sent nowhere.
+const LONGEST_PASSWORD: usize = 64 * 1024;
+
 /// Refusals before a correct password end on a multiple of this, whatever work they took: long
 /// enough for an argon2 run or a directory's answer, so that their time tells nobody apart.
 const LEVEL: Duration = Duration::from_millis(250);
@@ -53,6 +56,9 @@ impl Engine {
         if password.is_empty() || password.contains('\0') {
             let detail = "an empty password, or one with NUL, is never sent to a directory (RFC 4513, 5.1.2)";
             return Err(Rejection::refused(Reason::EmptyPassword, detail));
+        }
+        if password.len() > LONGEST_PASSWORD {
+            return Err(Rejection::refused(Reason::BadCredentials, "no directory takes a password as long as that"));
         }
         let route = self.route(&attempt.username).await;
         if attempt.via == Via::Http {
