@@ -43,11 +43,13 @@ fn bind_as_the_person() {
     let slapd = Slapd::start();
     let users = format!("{PEOPLE}\ndn_template = \"uid={{user}},ou=people,dc=example,dc=test\"");
     let bindery = Corp::new(&slapd)
+        .keys("dns_domain = \"corp.test\"")
         .bind("method = \"as-user\"")
         .table("users", &users)
         .table("flags", "is_staff = \"staff\"")
         .bindery();
     assert_eq!(signed_in(&bindery.login("ann", "ann-secret"))["is_staff"], true);
+    signed_in(&bindery.login("Ann@Corp.test", "ann-secret"));
     refused(&bindery.login("ann", "wrong"), "bad_credentials");
 }
 

@@ -96,6 +96,12 @@ impl Engine {
         names: &[String],
         held: Option<&Holder>,
     ) -> Result<Option<Admitted>, Rejection> {
+        let names = match names.last() {
+            // A bind as somebody who is not there looks like a wrong password, so that only one name can be tried: the
+            // one that a template is made for.
+            Some(name) if source.binds_unseen() => std::slice::from_ref(name),
+            _ => names,
+        };
         for name in names {
             let checked = match self.check_password(attempt, turn, source, name).await {
                 Ok(Some(checked)) => checked,

@@ -53,6 +53,11 @@ impl ActiveSource {
         }
     }
 
+    /// Whether people bind before anybody could look whether they are there.
+    pub fn binds_unseen(&self) -> bool {
+        self.is_as_user() && self.directory.settings().users.dn_template.is_some()
+    }
+
     /// Whether people are read on their own connection, without a service account.
     pub fn is_as_user(&self) -> bool {
         matches!(self.directory.settings().bind, Bind::AsUser)
