@@ -1,0 +1,21 @@
+//! Reading everybody: whole listings page by page, and feeds of what has changed since.
+//!
+//! What arrives is handed on as it is, and so is every reason why it may be less than the whole. What that
+//! means for anybody is not decided here.
+
+mod changes;
+mod listing;
+mod roster;
+
+pub use changes::{Changes, FeedEvent, FeedKind, Position, Since};
+pub use listing::{GroupEntry, Incomplete, Listing, Page, Shortcoming, Unreadable};
+pub use roster::Roster;
+
+/// Users or groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// People of the source.
+    User,
+    /// Groups of the source.
+    Group,
+}
