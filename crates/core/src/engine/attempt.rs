@@ -146,6 +146,12 @@ impl From<bindery_store::StoreError> for Rejection {
     }
 }
 
+impl From<crate::password::PasswordError> for Rejection {
+    fn from(error: crate::password::PasswordError) -> Self {
+        Self::unavailable(chain(&error))
+    }
+}
+
 /// An error with everything below it, in one sentence.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

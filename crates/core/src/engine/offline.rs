@@ -34,12 +34,17 @@ impl Engine {
         if hashes.is_empty() {
             return Err(unavailable());
         }
-        let mut right = false;
+        let mut right = Ok(false);
         for hash in hashes {
-            right |= self.passwords().verify(&attempt.password, hash.expose()).await != Verdict::Wrong;
+            match self.passwords().verify(&attempt.password, hash.expose()).await {
+                Ok(Verdict::Wrong) => {}
+                Ok(_) => right = Ok(true),
+                // Another one may still vouch.
+                Err(error) => right = right.and_then(|right| if right { Ok(true) } else { Err(error) }),
+            }
         }
         let located = |rejection: Rejection| rejection.at(&source.slug, Some(&link.dn));
-        if !right {
+        if !right.map_err(|error| located(error.into()))? {
             return Err(located(Rejection::refused(
                 Reason::BadCredentials,
                 "the directory is down and the kept verifier says no",
@@ -76,7 +81,12 @@ impl Engine {
         if source.passwords.offline.is_none() {
             return;
         }
-        let Some(hash) = self.passwords().hash(&attempt.password, self.entropy()).await else { return };
+        let hash = match self.passwords().hash(&attempt.password, self.entropy()).await {
+            Ok(hash) => hash,
+            Err(error) => {
+                return tracing::error!(target: "bindery_core::sign_in", error = chain(&error), "no offline verifier could be made");
+            }
+        };
         let change = Change::PutVerifier { user, source: source.slug.clone(), hash: PasswordHash::new(hash) };
         if let Err(error) = self.store().apply(&Plan::from(vec![change]), self.now()).await {
             tracing::error!(target: "bindery_core::sign_in", error = chain(&error), "the offline verifier could not be kept");

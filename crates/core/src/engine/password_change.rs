@@ -104,15 +104,13 @@ impl Engine {
         new: &SecretString,
     ) -> Result<PasswordChange, Rejection> {
         let stored = user.user.password_hash.as_ref().map_or("", PasswordHash::expose);
-        if self.passwords().verify(old, stored).await == Verdict::Wrong || !user.user.is_active() {
+        if self.passwords().verify(old, stored).await? == Verdict::Wrong || !user.user.is_active() {
             return Ok(PasswordChange::WrongOld);
         }
         if new.expose_secret().chars().count() < SHORTEST {
             return Ok(PasswordChange::Refused(format!("The new password needs at least {SHORTEST} characters.")));
         }
-        let Some(hash) = self.passwords().hash(new, self.entropy()).await else {
-            return Err(Rejection::unavailable("the new password could not be hashed"));
-        };
+        let hash = self.passwords().hash(new, self.entropy()).await?;
         let id = user.user.id;
         let hash = Some(PasswordHash::new(hash));
         let changes = vec![Change::SetPassword { user: id, hash }, Change::EndSessions { user: id, except: None }];

@@ -184,7 +184,7 @@ impl Engine {
 
     async fn by_local_password(&self, attempt: &Attempt, user: Holder) -> Result<Admitted, Rejection> {
         let stored = user.user.password_hash.as_ref().map_or("", PasswordHash::expose);
-        let verdict = self.passwords().verify(&attempt.password, stored).await;
+        let verdict = self.passwords().verify(&attempt.password, stored).await?;
         if verdict == Verdict::Wrong {
             return Err(Rejection::refused(Reason::BadCredentials, "the local password is wrong"));
         }
@@ -195,7 +195,7 @@ impl Engine {
         }
         let mut plan = Plan::default();
         if verdict == Verdict::RightUpgrade
-            && let Some(hash) = self.passwords().hash(&attempt.password, self.entropy()).await
+            && let Ok(hash) = self.passwords().hash(&attempt.password, self.entropy()).await
         {
             plan.changes.push(Change::SetPassword { user: user.user.id, hash: Some(PasswordHash::new(hash)) });
         }

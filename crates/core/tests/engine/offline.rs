@@ -56,6 +56,18 @@ async fn the_newest_password_is_the_one_that_is_kept() {
 }
 
 #[tokio::test]
+async fn a_voucher_that_cannot_be_checked_says_neither_yes_nor_no() {
+    let mut world = World::with(OFFLINE).await;
+    world.enter("ann").await;
+    let user = world.user("ann").await.unwrap().id;
+    let hash = Some(bindery_store::PasswordHash::new("damaged".to_owned()));
+    world.apply(vec![Change::SetPassword { user, hash }]).await;
+    world.outage().await;
+    assert_signed_in(&world.login("ann", PASSWORD).await);
+    assert_unavailable(&world.login("ann", "wrong").await);
+}
+
+#[tokio::test]
 async fn a_verifier_grows_too_old() {
     let mut world = World::with(OFFLINE).await;
     world.enter("ann").await;

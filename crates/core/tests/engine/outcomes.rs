@@ -270,6 +270,21 @@ async fn hashes_of_django_are_upgraded() {
 }
 
 #[tokio::test]
+async fn a_hash_that_cannot_be_checked_is_no_verdict() {
+    let world = World::usual().await;
+    let id = world.local("root", None).await;
+    for damaged in
+        ["md5$of old", "$argon2id$v=19$m=4194304,t=2,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI"]
+    {
+        let hash = Some(bindery_store::PasswordHash::new(damaged.to_owned()));
+        world.apply(vec![bindery_store::Change::SetPassword { user: id, hash }]).await;
+        let end = world.sign_in("root", "correct horse").await;
+        assert_unavailable(&end);
+        assert!(end.detail.contains("set the password again") && !end.detail.contains("c2Fs"), "{}", end.detail);
+    }
+}
+
+#[tokio::test]
 async fn two_first_sign_ins_at_once_make_one_user() {
     let world = World::usual().await;
     let ends = futures::future::join_all((0..6).map(|_| world.sign_in("ann", PASSWORD))).await;

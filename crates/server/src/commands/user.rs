@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::cli::{Cli, Format};
 use crate::context;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, chain};
 use crate::output::{self, pairs, table};
 
 /// Users are read in pages of this many.
@@ -280,7 +280,7 @@ fn new_password() -> Result<SecretString, Failure> {
 
 async fn hash(engine: &Engine, password: &SecretString) -> Result<PasswordHash, Failure> {
     let hash = engine.passwords().hash(password, engine.entropy()).await;
-    hash.map(PasswordHash::new).ok_or_else(|| Failure::refused("the password cannot be used; it may be too long"))
+    hash.map(PasswordHash::new).map_err(|error| Failure::unavailable(chain(&error)))
 }
 
 async fn set_password(engine: &Engine, name: &str) -> Result<Exit, Failure> {
