@@ -14,6 +14,11 @@ impl Store {
         self.db.rows(sql, args![]).await?.iter().map(Row::group).collect()
     }
 
+    /// Every group with its links, by name.
+    pub async fn all_groups(&self) -> Result<Vec<GroupState>, StoreError> {
+        self.group_states(self.groups().await?).await
+    }
+
     /// The group with this folded name.
     pub async fn group_by_name(&self, name_key: &str) -> Result<Option<GroupState>, StoreError> {
         Ok(self.groups_by_key(&[name_key.to_owned()]).await?.into_iter().next())
@@ -32,7 +37,7 @@ impl Store {
     }
 
     /// Groups directly in a group, by name.
-    pub async fn subgroups(&self, group: Uuid) -> Result<Vec<Group>, StoreError> {
+    pub async fn subgroups_of(&self, group: Uuid) -> Result<Vec<Group>, StoreError> {
         let sql = "SELECT DISTINCT g.id, g.name, g.name_key, g.owner, g.created_at \
                    FROM group_memberships m JOIN groups g ON g.id = m.child_id WHERE m.parent_id = $1 \
                    ORDER BY g.name_key";

@@ -32,22 +32,29 @@ mod leases;
 mod model;
 mod open;
 mod plan;
+mod rosters;
 mod sessions;
 mod settings;
 mod snapshot;
+mod sync;
+mod sync_runs;
 mod throttle;
 mod tokens;
 mod url;
 mod users;
+mod watch;
 
 pub use error::{StoreError, Trouble};
 pub use model::{
     ApiToken, AuditEntry, AuditFilter, EntityKind, Flags, Group, GroupState, Lease, Link, Membership, NewAudit,
-    NewSession, NewUser, Owner, PasswordHash, Profile, Session, SessionWithUser, TokenHash, User, UserFilter,
-    UserState,
+    NewSession, NewUser, Owner, PasswordHash, Profile, Session, SessionWithUser, SyncRunRecord, TokenHash, User,
+    UserFilter, UserState,
 };
 pub use open::{Store, Tuning};
 pub use plan::{Applied, Change, Expected, Field, GroupRef, NewGroup, Plan};
+pub use rosters::Roster;
 pub use snapshot::{Snapshot, SnapshotRequest};
+pub use sync::{LinkName, SyncedLink};
 pub use throttle::{Attempt, Limit, Throttle, ThrottleKind};
 pub use url::StoreUrl;
+pub use watch::{Revoked, Watch};

@@ -7,5 +7,7 @@ mod secret;
 pub use identity::{
     EntityKind, Flags, Group, GroupState, Link, Membership, NewUser, Owner, Profile, User, UserFilter, UserState,
 };
-pub use records::{ApiToken, AuditEntry, AuditFilter, Lease, NewAudit, NewSession, Session, SessionWithUser};
+pub use records::{
+    ApiToken, AuditEntry, AuditFilter, Lease, NewAudit, NewSession, Session, SessionWithUser, SyncRunRecord,
+};
 pub use secret::{PasswordHash, TokenHash};

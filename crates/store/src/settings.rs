@@ -56,4 +56,12 @@ impl Store {
                    ON CONFLICT (source, feed) DO UPDATE SET value = excluded.value, at = excluded.at";
         self.db.execute(sql, args![source, feed, value, now]).await.map(drop)
     }
+
+    /// Forgets every position of a source, so that its next run is a full one.
+    pub async fn drop_positions(&self, source: &str) -> Result<(), StoreError> {
+        if !guard::findable(source) {
+            return Ok(());
+        }
+        self.db.execute("DELETE FROM positions WHERE source = $1", args![source]).await.map(drop)
+    }
 }

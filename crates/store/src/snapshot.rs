@@ -87,6 +87,15 @@ impl Row {
 }
 
 impl Store {
+    /// Reads what decisions about several entries need: for each request what [`Store::snapshot`] would give.
+    pub async fn snapshots(&self, requests: &[SnapshotRequest]) -> Result<Vec<Snapshot>, StoreError> {
+        let mut snapshots = Vec::with_capacity(requests.len());
+        for request in requests {
+            snapshots.push(self.snapshot(request).await?);
+        }
+        Ok(snapshots)
+    }
+
     /// Reads what a decision about one entry needs.
     pub async fn snapshot(&self, request: &SnapshotRequest) -> Result<Snapshot, StoreError> {
         // Users come first: whatever changes after that moves their version, and the plan is refused.

@@ -197,7 +197,7 @@ async fn show(engine: &Engine, name: &str, output: Format) -> Result<Exit, Failu
     members.dedup();
     let shown = Shown {
         members,
-        groups: store.subgroups(group.id).await?.into_iter().map(|it| it.name).collect(),
+        groups: store.subgroups_of(group.id).await?.into_iter().map(|it| it.name).collect(),
         permissions: store.permissions_of_group(group.id).await?,
         group: Listed::from(group),
     };

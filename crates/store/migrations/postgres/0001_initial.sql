@@ -147,6 +147,37 @@ CREATE TABLE positions (
     PRIMARY KEY (source, feed)
 );
 
+-- Every link of a source that is not absent was found in the directory then, if not later.
+CREATE TABLE sightings (
+    source TEXT COLLATE "C" NOT NULL,
+    kind   TEXT NOT NULL,
+    at     TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (source, kind)
+);
+
+-- What a directory group listed when it was last read: one member a line. The digest is of everything else in the row.
+CREATE TABLE rosters (
+    source    TEXT COLLATE "C" NOT NULL,
+    unique_id TEXT COLLATE "C" NOT NULL,
+    dn_key    TEXT NOT NULL,
+    head      TEXT NOT NULL,
+    members   TEXT NOT NULL,
+    digest    BYTEA NOT NULL,
+    PRIMARY KEY (source, unique_id)
+);
+
+CREATE TABLE sync_runs (
+    id         UUID NOT NULL PRIMARY KEY,
+    source     TEXT COLLATE "C" NOT NULL,
+    mode       TEXT NOT NULL,
+    outcome    TEXT NOT NULL,
+    started_at TIMESTAMPTZ NOT NULL,
+    ended_at   TIMESTAMPTZ,
+    dry_run    BOOLEAN NOT NULL,
+    report     JSONB NOT NULL
+);
+CREATE INDEX sync_runs_source ON sync_runs (source, started_at);
+
 CREATE TABLE settings (
     key   TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     value BYTEA NOT NULL

@@ -147,6 +147,37 @@ CREATE TABLE positions (
     PRIMARY KEY (source, feed)
 ) STRICT, WITHOUT ROWID;
 
+-- Every link of a source that is not absent was found in the directory then, if not later.
+CREATE TABLE sightings (
+    source TEXT NOT NULL,
+    kind   TEXT NOT NULL,
+    at     TEXT NOT NULL,
+    PRIMARY KEY (source, kind)
+) STRICT, WITHOUT ROWID;
+
+-- What a directory group listed when it was last read: one member a line. The digest is of everything else in the row.
+CREATE TABLE rosters (
+    source    TEXT NOT NULL,
+    unique_id TEXT NOT NULL,
+    dn_key    TEXT NOT NULL,
+    head      TEXT NOT NULL,
+    members   TEXT NOT NULL,
+    digest    BLOB NOT NULL,
+    PRIMARY KEY (source, unique_id)
+) STRICT;
+
+CREATE TABLE sync_runs (
+    id         BLOB NOT NULL PRIMARY KEY,
+    source     TEXT NOT NULL,
+    mode       TEXT NOT NULL,
+    outcome    TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at   TEXT,
+    dry_run    INTEGER NOT NULL,
+    report     TEXT NOT NULL
+) STRICT;
+CREATE INDEX sync_runs_source ON sync_runs (source, started_at);
+
 CREATE TABLE settings (
     key   TEXT NOT NULL PRIMARY KEY,
     value BLOB NOT NULL

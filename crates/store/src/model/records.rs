@@ -150,3 +150,24 @@ pub struct Lease {
     /// It is free from then on.
     pub expires_at: DateTime<Utc>,
 }
+
+/// A run of a sync, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncRunRecord {
+    /// Chosen by the caller.
+    pub id: Uuid,
+    /// Slug of the source.
+    pub source: String,
+    /// `full`, `incremental` or `live`.
+    pub mode: String,
+    /// `running` until it has ended, then `completed`, `held` or `failed`.
+    pub outcome: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended; a run that was killed never did.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Whether it wrote nothing.
+    pub dry_run: bool,
+    /// Counts, errors and whatever else it reports. NUL is replaced.
+    pub report: serde_json::Value,
+}

@@ -83,7 +83,7 @@ async fn permissions_come_through_nested_groups_even_in_a_circle(place: Place) {
     assert_eq!(store.permissions_of_groups(&["staff".into()]).await.unwrap(), ["app.enter", "app.make_coffee"]);
     assert_eq!(store.permissions_of_groups(&["board".into(), "no such".into()]).await.unwrap(), ["app.decide"]);
     assert!(store.permissions_of_groups(&[]).await.unwrap().is_empty());
-    assert_eq!(store.subgroups(id(12)).await.unwrap()[0].name, "Interns");
+    assert_eq!(store.subgroups_of(id(12)).await.unwrap()[0].name, "Interns");
 
     let apart = Change::RemoveSubgroup { child: group("staff"), parent: group("everybody"), owner: "corp".into() };
     let revoke = Change::Revoke { group: group("board"), permission: "app.decide".into() };

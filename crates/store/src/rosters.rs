@@ -1,0 +1,137 @@
+//! What each directory group listed when it was last read.
+//!
+//! A roster is a copy of the directory's own words: it gives nobody anything.
+
+use sha2::{Digest, Sha256};
+use sqlx::AssertSqlSafe;
+
+use crate::db::{Arg, Row, args, placeholders};
+use crate::snapshot::LIST;
+use crate::{Store, StoreError, guard};
+
+/// What a directory group listed when it was last read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// The group entry's immutable identifier.
+    pub unique_id: String,
+    /// The group entry's DN, normalised for comparison.
+    pub dn_key: String,
+    /// Whatever else the reader needs of the entry, in a form of its own.
+    pub head: String,
+    /// The members' keys, in the reader's order. None may be empty or contain a newline.
+    pub members: Vec<String>,
+}
+
+impl Roster {
+    /// Sixteen bytes over everything but the unique ID: equal for equal rosters.
+    pub fn digest(&self) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        // Lengths first, so that no text can be mistaken for two.
+        for part in [&self.dn_key, &self.head] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        for member in &self.members {
+            hash.update((member.len() as u64).to_be_bytes());
+            hash.update(member);
+        }
+        let mut digest = [0; 16];
+        for (to, from) in digest.iter_mut().zip(hash.finalize()) {
+            *to = from;
+        }
+        digest
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        guard::name("unique ID", &self.unique_id)?;
+        guard::text("DN", &self.dn_key)?;
+        guard::text("head", &self.head)?;
+        self.members.iter().try_for_each(|member| {
+            guard::text("member", member)?;
+            let wrong = |reason| Err(StoreError::Invalid { field: "member".to_owned(), reason });
+            match member.as_str() {
+                "" => wrong("it is empty"),
+                key if key.contains('\n') => wrong("it contains a newline"),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+impl Row {
+    fn roster(&self) -> Result<Roster, StoreError> {
+        let members: String = self.get("members")?;
+        Ok(Roster {
+            unique_id: self.get("unique_id")?,
+            dn_key: self.get("dn_key")?,
+            head: self.get("head")?,
+            members: members.split('\n').filter(|member| !member.is_empty()).map(str::to_owned).collect(),
+        })
+    }
+}
+
+impl Store {
+    /// The rosters of these groups, those that there are, in no particular order.
+    pub async fn rosters(&self, source: &str, unique_ids: &[String]) -> Result<Vec<Roster>, StoreError> {
+        let mut rosters = Vec::with_capacity(unique_ids.len());
+        for part in unique_ids.chunks(LIST) {
+            let sql = format!(
+                "SELECT unique_id, dn_key, head, members FROM rosters WHERE source = $1 AND unique_id IN ({})",
+                placeholders(2, part.len()),
+            );
+            let mut args = args![source];
+            args.extend(part.iter().map(Arg::from));
+            for row in self.db.rows(AssertSqlSafe(sql), args).await? {
+                rosters.push(row.roster()?);
+            }
+        }
+        Ok(rosters)
+    }
+
+    /// Every roster of a source with [`Roster::digest`], so that only those that changed are written.
+    pub async fn roster_ids(&self, source: &str) -> Result<Vec<(String, [u8; 16])>, StoreError> {
+        let sql = "SELECT unique_id, digest FROM rosters WHERE source = $1 ORDER BY unique_id";
+        let pair = |row: &Row| {
+            let digest: Vec<u8> = row.get("digest")?;
+            let digest = digest.try_into().map_err(|_| row.corrupt("rosters.digest", "not 16 bytes"))?;
+            Ok((row.get("unique_id")?, digest))
+        };
+        self.db.rows(sql, args![source]).await?.iter().map(pair).collect()
+    }
+
+    /// Writes rosters, new ones and others in place of what was there: all of them, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] for a member with a newline, or a text with NUL; then nothing was written.
+    pub async fn put_rosters(&self, source: &str, rosters: &[Roster]) -> Result<(), StoreError> {
+        guard::name("source", source)?;
+        rosters.iter().try_for_each(Roster::check)?;
+        let mut tx = self.db.begin().await?;
+        let sql = "INSERT INTO rosters (source, unique_id, dn_key, head, members, digest) VALUES ($1, $2, $3, $4, $5, $6) \
+                   ON CONFLICT (source, unique_id) DO UPDATE SET dn_key = excluded.dn_key, head = excluded.head, \
+                   members = excluded.members, digest = excluded.digest";
+        for roster in rosters {
+            let args = args![
+                source,
+                &roster.unique_id,
+                &roster.dn_key,
+                &roster.head,
+                roster.members.join("\n"),
+                roster.digest().as_slice(),
+            ];
+            tx.execute(sql, args).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Forgets rosters. Answers how many there were.
+    pub async fn drop_rosters(&self, source: &str, unique_ids: &[String]) -> Result<u64, StoreError> {
+        let mut dropped = 0;
+        for unique_id in unique_ids {
+            let sql = "DELETE FROM rosters WHERE source = $1 AND unique_id = $2";
+            dropped += self.db.execute(sql, args![source, unique_id]).await?;
+        }
+        Ok(dropped)
+    }
+}
