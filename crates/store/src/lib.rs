@@ -46,9 +46,9 @@ mod watch;
 
 pub use error::{StoreError, Trouble};
 pub use model::{
-    ApiToken, AuditEntry, AuditFilter, EntityKind, Flags, Group, GroupState, Lease, Link, Membership, NewAudit,
-    NewSession, NewUser, Owner, PasswordHash, Profile, Session, SessionWithUser, SyncRunRecord, TokenHash, User,
-    UserFilter, UserState,
+    ApiToken, AuditEntry, AuditFilter, Cause, Deactivation, EntityKind, Flags, Group, GroupState, Lease, Link,
+    Membership, NewAudit, NewSession, NewUser, Owner, PasswordHash, Profile, Session, SessionWithUser, SyncRunRecord,
+    TokenHash, User, UserFilter, UserState,
 };
 pub use open::{Store, Tuning};
 pub use plan::{Applied, Change, Expected, Field, GroupRef, NewGroup, Plan};

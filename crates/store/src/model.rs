@@ -5,7 +5,8 @@ mod records;
 mod secret;
 
 pub use identity::{
-    EntityKind, Flags, Group, GroupState, Link, Membership, NewUser, Owner, Profile, User, UserFilter, UserState,
+    Cause, Deactivation, EntityKind, Flags, Group, GroupState, Link, Membership, NewUser, Owner, Profile, User,
+    UserFilter, UserState,
 };
 pub use records::{
     ApiToken, AuditEntry, AuditFilter, Lease, NewAudit, NewSession, Session, SessionWithUser, SyncRunRecord,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::{Flags, Link, NewAudit, NewSession, NewUser, Owner, PasswordHash, TokenHash};
+use crate::{Deactivation, Flags, Link, NewAudit, NewSession, NewUser, Owner, PasswordHash, TokenHash};
 
 /// The changes of one decision. [`Store::apply`](crate::Store::apply) carries out all of them, in order, or none.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,12 +32,12 @@ impl From<Vec<Change>> for Plan {
 }
 
 impl Plan {
-    /// A person lets a user in again. Whatever a source's sync had decided before no longer counts.
+    /// A person lets a user in again. Whatever a source had decided before no longer counts.
     pub fn activate(user: Uuid) -> Self {
         Self::set_active(user, true)
     }
 
-    /// A person shuts a user out: the flag, and every session. No sync lets them in again.
+    /// A person shuts a user out: the flag, and every session. No source lets them in again.
     pub fn deactivate(user: Uuid) -> Self {
         let mut plan = Self::set_active(user, false);
         plan.changes.push(Change::EndSessions { user, except: None });
@@ -46,7 +46,7 @@ impl Plan {
 
     fn set_active(user: Uuid, active: bool) -> Self {
         let flags = Flags::from([("is_active".to_owned(), active)]);
-        Self::from(vec![Change::SetFlags { user, flags }, Change::SetDeactivatedBy { user, source: None }])
+        Self::from(vec![Change::SetFlags { user, flags }, Change::SetDeactivatedBy { user, by: None }])
     }
 
     /// Whether there is nothing to write.
@@ -118,12 +118,12 @@ pub enum Change {
         /// By name.
         flags: Flags,
     },
-    /// Remember whose sync deactivated the user, or forget it.
+    /// Remember which source deactivated the user and why, or forget it.
     SetDeactivatedBy {
         /// The user.
         user: Uuid,
-        /// Slug of the source.
-        source: Option<String>,
+        /// `None` for an active user, and for one deactivated by hand.
+        by: Option<Deactivation>,
     },
     /// Set or remove the local password. Sessions stay; end them with [`Change::EndSessions`].
     SetPassword {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::db::{Arg, Row, args, placeholders};
 use crate::snapshot::{LIST, link_columns};
-use crate::{EntityKind, Link, Owner, Store, StoreError, guard};
+use crate::{Deactivation, EntityKind, Link, Owner, Store, StoreError, guard};
 
 /// A link as a sync compares it with an entry, and no more: there may be millions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct SyncedLink {
     pub fingerprint: Option<Vec<u8>>,
     /// Whether the user is active. Groups are.
     pub active: bool,
-    /// The source whose sync deactivated the user.
-    pub deactivated_by: Option<String>,
+    /// The source that deactivated the user, and why; see [`User::deactivated_by`](crate::User::deactivated_by).
+    pub deactivated_by: Option<Deactivation>,
 }
 
 /// What people call whoever is linked to an entry.
@@ -67,7 +67,7 @@ impl Store {
                     entity_id: user.or(group).ok_or_else(|| row.corrupt("links.user_id", "a link has one end"))?,
                     fingerprint: row.get("fingerprint")?,
                     active: row.get::<i32>("active")? != 0,
-                    deactivated_by: row.get("deactivated_by")?,
+                    deactivated_by: row.deactivation()?,
                 });
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::db::{Row, args};
 use crate::snapshot::{joined_links, link_columns};
-use crate::{Flags, Link, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
+use crate::{Deactivation, Flags, Link, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
 use uuid::Uuid;
 
 /// The columns of a user, for a query on `users`.
@@ -16,6 +16,14 @@ macro_rules! user_columns {
 pub(crate) use user_columns;
 
 impl Row {
+    pub(crate) fn deactivation(&self) -> Result<Option<Deactivation>, StoreError> {
+        let stored: Option<String> = self.get("deactivated_by")?;
+        let read = |text: String| {
+            Deactivation::from_column(&text).ok_or_else(|| self.corrupt("deactivated_by", "not CAUSE:SOURCE"))
+        };
+        stored.map(read).transpose()
+    }
+
     /// A user from [`user_columns`].
     pub(crate) fn user(&self) -> Result<User, StoreError> {
         Ok(User {
@@ -33,7 +41,7 @@ impl Row {
             flags: self.json::<Flags>("flags")?,
             live_groups: self.json("live_groups")?,
             password_hash: self.get::<Option<String>>("password_hash")?.map(PasswordHash::new),
-            deactivated_by: self.get("deactivated_by")?,
+            deactivated_by: self.deactivation()?,
             created_at: self.get("created_at")?,
             updated_at: self.get("updated_at")?,
             last_sign_in: self.get("last_sign_in")?,

@@ -10,7 +10,7 @@ use crate::reconcile::{self, Reconciled, Terms};
 use crate::rules::{Decision, Facts, Refused, Step, decide};
 use crate::token::Token;
 use bindery_directory::{AccountState, Memberships, Person, Reader, account};
-use bindery_store::{Change, Link, Plan, UserState};
+use bindery_store::{Cause, Change, Link, Plan, UserState};
 use uuid::Uuid;
 
 /// Somebody else may write at the same time; more often than this it is no accident.
@@ -178,7 +178,9 @@ impl Engine {
     /// Their source lets them in again once the directory does.
     async fn deactivate(&self, source: &ActiveSource, user: Uuid) {
         let written = match self.store().user_state(user).await {
-            Ok(Some(state)) => self.store().apply(&reconcile::deactivate(&state, &source.slug), self.now()).await,
+            Ok(Some(state)) => {
+                self.store().apply(&reconcile::deactivate(&state, &source.slug, Cause::Account), self.now()).await
+            }
             Ok(None) => return,
             Err(error) => Err(error),
         };

@@ -1,5 +1,6 @@
 -- Text that is compared or listed in order has the collation "C": the order of bytes, whatever the database's locale.
 
+-- deactivated_by: why and by which source, as left:corp; null for active users and those deactivated by hand.
 CREATE TABLE users (
     id              UUID NOT NULL PRIMARY KEY,
     version         BIGINT NOT NULL,

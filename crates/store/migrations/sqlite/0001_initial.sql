@@ -1,5 +1,6 @@
 -- Timestamps are RFC 3339 text in UTC, which sorts as it reads; UUIDs are 16 bytes; JSON is text.
 
+-- deactivated_by: why and by which source, as left:corp; null for active users and those deactivated by hand.
 CREATE TABLE users (
     id              BLOB    NOT NULL PRIMARY KEY,
     version         INTEGER NOT NULL,

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::Run;
 use crate::db::{Arg, args};
-use crate::{Change, EntityKind, Field, GroupRef, Link, NewGroup, NewSession, NewUser, Owner, StoreError, User};
+use crate::{
+    Change, Deactivation, EntityKind, Field, GroupRef, Link, NewGroup, NewSession, NewUser, Owner, StoreError, User,
+};
 use crate::{audit, guard};
 
 impl Run<'_> {
@@ -14,9 +16,7 @@ impl Run<'_> {
             Change::CreateUser(user) => self.create_user(user).await,
             Change::UpdateUser { user, fields } => self.user(*user).map(|row| fields.iter().for_each(|f| set(row, f))),
             Change::SetFlags { user, flags } => self.user(*user).map(|row| row.flags.extend(flags.clone())),
-            Change::SetDeactivatedBy { user, source } => {
-                self.user(*user).map(|row| row.deactivated_by.clone_from(source))
-            }
+            Change::SetDeactivatedBy { user, by } => self.user(*user).map(|row| row.deactivated_by.clone_from(by)),
             Change::SetPassword { user, hash } => self.user(*user).map(|row| row.password_hash.clone_from(hash)),
             Change::SignedIn { user } => {
                 let sql = "UPDATE users SET last_sign_in = $2 WHERE id = $1";
@@ -240,7 +240,7 @@ pub(super) fn user_args(user: &User) -> Vec<Arg> {
         serde_json::Value::Object(user.profile.clone()),
         user.flags.iter().map(|(name, on)| (name.clone(), *on)).collect::<serde_json::Value>(),
         user.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
-        &user.deactivated_by,
+        user.deactivated_by.as_ref().map(Deactivation::to_column),
         user.live_groups.iter().filter(|name| guard::findable(name)).cloned().collect::<serde_json::Value>(),
     ]
 }

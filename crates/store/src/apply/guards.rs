@@ -14,7 +14,7 @@ fn change(change: &Change) -> Result<(), StoreError> {
         Change::CreateUser(user) => new_user(user),
         Change::UpdateUser { fields, .. } => fields.iter().try_for_each(field),
         Change::SetFlags { flags, .. } => flag_names(flags),
-        Change::SetDeactivatedBy { source, .. } => source.iter().try_for_each(|source| name("source", source)),
+        Change::SetDeactivatedBy { by, .. } => by.iter().try_for_each(|by| name("source", &by.source)),
         Change::SetPassword { hash, .. } => hash.iter().try_for_each(|hash| text("password hash", hash.expose())),
         Change::CreateGroup(new) => {
             group_name(&new.name, &new.name_key)?;

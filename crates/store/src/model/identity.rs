@@ -62,6 +62,58 @@ impl From<Owner> for String {
     }
 }
 
+/// Why a source shut somebody out: what has to change before it lets them in again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Its rule for `is_active` said no. Only the same rule saying yes undoes it: a rule that leaves the configuration leaves
+    /// the flag as it is.
+    Rule,
+    /// The account was disabled, expired or locked in the directory. Undone when it is good again.
+    Account,
+    /// The entry left the directory, or what is searched there. Undone when it is back.
+    Left,
+}
+
+impl Cause {
+    const ALL: [Self; 3] = [Self::Rule, Self::Account, Self::Left];
+
+    /// `rule`, `account` or `left`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Account => "account",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// Which source shut somebody out, and why. Only that source lets them in again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deactivation {
+    /// Why.
+    pub cause: Cause,
+    /// Slug of the source.
+    pub source: String,
+}
+
+impl Deactivation {
+    /// A deactivation by a source.
+    pub fn new(cause: Cause, source: impl Into<String>) -> Self {
+        Self { cause, source: source.into() }
+    }
+
+    /// As stored: `left:corp`.
+    pub(crate) fn to_column(&self) -> String {
+        format!("{}:{}", self.cause.as_str(), self.source)
+    }
+
+    pub(crate) fn from_column(text: &str) -> Option<Self> {
+        let (word, source) = text.split_once(':')?;
+        let cause = Cause::ALL.into_iter().find(|cause| cause.as_str() == word)?;
+        Some(Self::new(cause, source))
+    }
+}
+
 /// A local user. Text fields are empty where nothing is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -94,8 +146,9 @@ pub struct User {
     pub live_groups: BTreeSet<String>,
     /// A local password, if one was set.
     pub password_hash: Option<PasswordHash>,
-    /// The source whose sync deactivated this user. `None` for active users and for those deactivated by hand.
-    pub deactivated_by: Option<String>,
+    /// The source that deactivated this user, and why. `None` for active users and for those deactivated by hand, whom no
+    /// source lets in again.
+    pub deactivated_by: Option<Deactivation>,
     /// When the user was created.
     pub created_at: DateTime<Utc>,
     /// When `version` last moved.

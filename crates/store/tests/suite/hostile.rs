@@ -1,6 +1,8 @@
 //! Names that are meant to break something.
 
-use bindery_store::{AuditFilter, Change, Field, NewAudit, Plan, SnapshotRequest, StoreError, UserFilter};
+use bindery_store::{
+    AuditFilter, Cause, Change, Deactivation, Field, NewAudit, Plan, SnapshotRequest, StoreError, UserFilter,
+};
 use serde_json::json;
 
 use crate::place::{Place, apply, at, id, link, new_group, new_user, on_both};
@@ -80,7 +82,7 @@ async fn what_cannot_be_stored_is_refused_before(place: Place) {
         Change::Link(link(1, "corp", &"x".repeat(3000))),
         Change::Grant { group: group(), permission: "x".into() },
         Change::AddMembership { user: id(1), group: group(), owner: bindery_store::Owner::Hand },
-        Change::SetDeactivatedBy { user: id(1), source: Some(nul.clone()) },
+        Change::SetDeactivatedBy { user: id(1), by: Some(Deactivation::new(Cause::Left, nul.clone())) },
     ];
     for change in bad {
         let shown = format!("{change:?}");

@@ -1,6 +1,9 @@
 //! Users, links, and plans that meet each other.
 
-use bindery_store::{Change, EntityKind, Expected, Field, Flags, Plan, SnapshotRequest, Store, StoreError, UserFilter};
+use bindery_store::{
+    Cause, Change, Deactivation, EntityKind, Expected, Field, Flags, Plan, SnapshotRequest, Store, StoreError,
+    UserFilter,
+};
 use serde_json::json;
 
 use crate::place::{Place, apply, at, id, link, new_group, new_session, new_user, on_both};
@@ -72,7 +75,7 @@ async fn fields_and_flags_change_alone(place: Place) {
     let plan = Plan::from(vec![
         Change::UpdateUser { user: id(1), fields },
         Change::SetFlags { user: id(1), flags },
-        Change::SetDeactivatedBy { user: id(1), source: Some("corp".into()) },
+        Change::SetDeactivatedBy { user: id(1), by: Some(Deactivation::new(Cause::Left, "corp")) },
     ]);
     store.apply(&plan, at(9)).await.unwrap();
 
@@ -81,12 +84,19 @@ async fn fields_and_flags_change_alone(place: Place) {
     assert_eq!(serde_json::Value::Object(ann.profile.clone()), json!({"desk": "3", "floor": 4}));
     assert!(ann.is_active() && ann.is_staff() && !ann.is_superuser());
     assert_eq!(ann.live_groups, ["editors".to_owned()].into(), "a name that no group can have is left out");
-    assert_eq!((ann.version, ann.updated_at, ann.deactivated_by.as_deref()), (2, at(9), Some("corp")));
+    assert_eq!((ann.version, ann.updated_at), (2, at(9)));
+    assert_eq!(ann.deactivated_by, Some(Deactivation::new(Cause::Left, "corp")));
 
     store.apply(&Plan::deactivate(id(1)), at(10)).await.unwrap();
     let ann = store.user(id(1)).await.unwrap().unwrap();
     assert!(!ann.is_active() && ann.is_staff());
-    assert_eq!(ann.deactivated_by, None, "by hand is nobody's sync");
+    assert_eq!(ann.deactivated_by, None, "by hand is no source's");
+
+    for cause in [Cause::Rule, Cause::Account] {
+        let by = Some(Deactivation::new(cause, "a:b"));
+        apply(&store, vec![Change::SetDeactivatedBy { user: id(1), by: by.clone() }]).await;
+        assert_eq!(store.user(id(1)).await.unwrap().unwrap().deactivated_by, by);
+    }
 }
 
 async fn a_taken_name_is_a_conflict_and_leaves_nothing(place: Place) {

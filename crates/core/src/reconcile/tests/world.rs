@@ -141,7 +141,7 @@ impl World {
             Change::CreateUser(new) => self.create(new),
             Change::UpdateUser { user, fields } => fields.into_iter().for_each(|field| self.field(user, field)),
             Change::SetFlags { user, flags } => self.state(user).user.flags.extend(flags),
-            Change::SetDeactivatedBy { user, source } => self.state(user).user.deactivated_by = source,
+            Change::SetDeactivatedBy { user, by } => self.state(user).user.deactivated_by = by,
             Change::CreateGroup(new) => {
                 assert!(!self.groups.iter().any(|state| state.group.name_key == new.name_key), "taken: {}", new.name);
                 let bindery_store::NewGroup { id, name, name_key, owner } = new;
