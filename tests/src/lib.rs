@@ -1,4 +1,4 @@
-//! Starts the real servers that the tests run against: slapd, PostgreSQL, Chromium and Bindery itself.
+//! Starts the real servers that the tests run against: slapd, 389-DS, PostgreSQL, Chromium and Bindery itself.
 //!
 //! Every fixture lives in a temporary folder on loopback ports that were free a moment ago, is ready when
 //! its constructor returns, and is gone when it is dropped, or when the test process dies in whatever way.
@@ -17,6 +17,7 @@
 mod bindery;
 mod browser;
 mod ca;
+mod ds389;
 mod fault_proxy;
 mod net;
 mod postgres;
@@ -26,6 +27,7 @@ mod slapd;
 pub use bindery::{Bindery, Output, Serving, binary};
 pub use browser::{Browser, Look};
 pub use ca::{Ca, Issued};
+pub use ds389::{Ds389, Ds389Builder};
 pub use fault_proxy::FaultProxy;
 pub use net::{free_port, wait_for_port, wait_until};
 pub use postgres::Postgres;

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use bindery_tests::{Browser, Ca, FaultProxy, Look, Postgres, Slapd};
+use bindery_tests::{Browser, Ca, Ds389, FaultProxy, Look, Postgres, Slapd};
 
 fn ldapsearch(ca: &std::path::Path, arguments: &[&str]) -> std::process::Output {
     Command::new("ldapsearch")
@@ -112,6 +112,55 @@ fn slapd_comes_back_on_its_port_with_its_entries() {
     assert_eq!(waiting.status.code(), Some(124), "{waiting:?}");
     slapd.resume();
     assert!(ldapsearch(&slapd.ca_pem(), &["-H", &url, "(uid=ann)"]).status.success());
+}
+
+#[test]
+fn ds389_computes_member_of_and_speaks_tls() {
+    let server = Ds389::builder().memberof().start();
+    let ann = server.ldapsearch("(uid=ann)", &["memberOf", "nsUniqueId"]).to_lowercase();
+    assert!(ann.contains("memberof: cn=staff,ou=groups,dc=example,dc=test"), "nested groups too: {ann}");
+    assert!(ann.contains("nsuniqueid: "), "{ann}");
+    let ldaps = server.ldaps_url().replace("localhost", "127.0.0.1");
+    let found = ldapsearch(&server.ca_pem(), &["-H", &ldaps, "(uid=ann)", "mail"]);
+    assert!(String::from_utf8_lossy(&found.stdout).contains("mail: ann@example.test"), "{found:?}");
+    let other = tempfile::tempdir().unwrap();
+    assert!(!ldapsearch(&Ca::new(other.path()).pem_path(), &["-H", &ldaps, "(uid=ann)"]).status.success());
+}
+
+#[test]
+fn ds389_tells_changes_by_content_synchronization() {
+    let mut server = Ds389::builder().content_sync().start();
+    let refresh = |server: &Ds389, cookie: &str| {
+        let control = format!("sync=ro{cookie}");
+        let found = ldapsearch(&server.ca_pem(), &["-H", &server.url(), "-E", &control, "(uid=ann)", "mail"]);
+        assert!(found.status.success(), "{found:?}");
+        String::from_utf8(found.stdout).unwrap()
+    };
+    let first = refresh(&server, "");
+    assert!(first.contains("mail: ann@example.test"), "{first}");
+    server.ldapdelete("uid=ann,ou=people,dc=example,dc=test");
+    assert!(!refresh(&server, "").contains("dn: uid=ann"));
+    server.restart();
+    assert!(server.ldapsearch("(uid=bob)", &["mail"]).contains("mail: bob@example.test"), "what it had it has");
+    let plain = Ds389::start();
+    let refused = ldapsearch(&plain.ca_pem(), &["-H", &plain.url(), "-E", "!sync=ro", "(uid=ann)"]);
+    assert_eq!(refused.status.code(), Some(12), "unavailableCriticalExtension: {refused:?}");
+}
+
+#[test]
+fn ds389_knows_the_states_of_its_policy() {
+    let server = Ds389::builder().policy(3).start();
+    let bind = |uid: &str, password: &str| {
+        let dn = format!("uid={uid},ou=people,dc=example,dc=test");
+        let arguments = ["-x", "-e", "ppolicy", "-H", &server.url(), "-D", &dn, "-w", password];
+        let output = Command::new("ldapwhoami").env("LDAPNOINIT", "1").args(arguments).output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    assert!(bind("ann", "ann-secret").starts_with("dn: uid=ann"), "{}", bind("ann", "ann-secret"));
+    assert!(bind("locked", "locked-secret").contains("(19); Account locked"), "{}", bind("locked", "locked-secret"));
+    assert!(bind("disabled", "disabled-secret").contains("(53); Account locked"));
+    assert!(bind("expired", "expired-secret").contains("(49); Password expired"));
+    assert!(bind("mustchange", "mustchange-secret").contains("(0); Password must be changed"));
 }
 
 #[test]

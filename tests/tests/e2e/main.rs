@@ -14,6 +14,7 @@ mod accounts;
 mod bad_input;
 mod commands;
 mod configuration;
+mod ds389;
 mod groups;
 mod http;
 mod outages;

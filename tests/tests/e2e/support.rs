@@ -1,6 +1,6 @@
 //! What most tests begin with: a slapd, and a configuration for it.
 
-use bindery_tests::{Bindery, Output, Slapd};
+use bindery_tests::{Bindery, Ds389, Output, Slapd};
 use serde_json::Value;
 
 /// The configuration of one source named `corp`, with more keys of the source and more tables.
@@ -21,6 +21,19 @@ impl Corp {
             preset: "openldap",
             servers: vec![slapd.url()],
             base_dn: slapd.suffix().to_owned(),
+            keys: String::new(),
+            bind,
+            tables: String::new(),
+        }
+    }
+
+    /// The preset `389ds`, bound as `cn=sync`.
+    pub(crate) fn on_389ds(server: &Ds389) -> Self {
+        let bind = format!("dn = \"{}\"\npassword = \"{}\"", Ds389::SYNC_DN, Ds389::SYNC_PASSWORD);
+        Self {
+            preset: "389ds",
+            servers: vec![server.url()],
+            base_dn: Ds389::SUFFIX.to_owned(),
             keys: String::new(),
             bind,
             tables: String::new(),
