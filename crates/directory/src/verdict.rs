@@ -54,14 +54,7 @@ pub(crate) fn read(result: &LdapResult, controls: &[Control], entry: Option<&Ent
     if result.code == ResultCode::SUCCESS {
         return Some(accepted(policy));
     }
-    if let Some(refused) = policy.error.and_then(|error| row(POLICY_ERRORS, &error)) {
-        return Some(refuse(refused));
-    }
-    if result.code == ResultCode::INVALID_CREDENTIALS
-        && let Some(refused) = sub_code(&result.message).and_then(|code| row(AD_SUB_CODES, &code))
-    {
-        return Some(refuse(refused));
-    }
+    // 389-DS calls a disabled account locked in the control, and tells the two apart in words.
     if let Some((_, _, refusal)) =
         WORDS.iter().find(|(code, words, _)| *code == result.code && result.message.contains(words))
     {
@@ -69,6 +62,14 @@ pub(crate) fn read(result: &LdapResult, controls: &[Control], entry: Option<&Ent
     }
     if result.code == ResultCode::UNWILLING_TO_PERFORM && entry.is_some_and(account::is_disabled) {
         return Some(refuse((Refusal::AccountDisabled, false)));
+    }
+    if let Some(refused) = policy.error.and_then(|error| row(POLICY_ERRORS, &error)) {
+        return Some(refuse(refused));
+    }
+    if result.code == ResultCode::INVALID_CREDENTIALS
+        && let Some(refused) = sub_code(&result.message).and_then(|code| row(AD_SUB_CODES, &code))
+    {
+        return Some(refuse(refused));
     }
     WRONG.contains(&result.code).then_some(PasswordCheck::Wrong)
 }
@@ -160,6 +161,11 @@ mod tests {
     fn a_disabled_account_at_389ds() {
         let words = answer(53, "Account inactivated. Contact system administrator.");
         assert_eq!(read(&words, &[], None), Some(refused(Refusal::AccountDisabled, false)));
+        assert_eq!(
+            read(&words, &policy(1), None),
+            Some(refused(Refusal::AccountDisabled, false)),
+            "as it really comes"
+        );
         let locked =
             Entry::new("uid=ann", vec![Attribute { name: "nsAccountLock".into(), values: vec![b"TRUE".to_vec()] }]);
         assert_eq!(read(&answer(53, ""), &[], Some(&locked)), Some(refused(Refusal::AccountDisabled, false)));
