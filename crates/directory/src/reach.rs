@@ -1,7 +1,7 @@
 //! Who reads: the service account on the source's shared connections, or (as-user) a person on their own.
 //! And what a search's outcome is worth: complete, or cut short and why.
 
-use crate::servers::{Lease, Servers};
+use crate::servers::{Lease, NOT_FOLLOWED, Servers};
 use crate::{DirectoryError, Reader};
 use bindery_ldap::{Connection, Dn, DnError, Entry, LdapResult, ResultCode, Scope, SearchOutcome, SearchRequest};
 use std::sync::Arc;
@@ -101,7 +101,10 @@ pub(crate) fn shortcoming(outcome: &SearchOutcome, base: &Dn) -> Option<String> 
         return Some(in_words(&outcome.result));
     }
     let inside = outcome.references.iter().flatten().find(|url| is_inside(url, base));
-    inside.map(|url| format!("part of it lies elsewhere ({url}), and referrals are not followed"))
+    inside.map(|url| match outcome.result.message.strip_prefix(NOT_FOLLOWED) {
+        Some(why) => format!("part of it lies elsewhere ({url}), and was not followed: {why}"),
+        None => format!("part of it lies elsewhere ({url}), and referrals are not followed"),
+    })
 }
 
 fn in_words(result: &LdapResult) -> String {
@@ -111,6 +114,7 @@ fn in_words(result: &LdapResult) -> String {
         }
         ResultCode::TIME_LIMIT_EXCEEDED => format!("the server's time limit cut it short ({result})"),
         ResultCode::NO_SUCH_OBJECT => format!("the base is not there, or may not be read ({result})"),
+        ResultCode::REFERRAL if result.message.starts_with(NOT_FOLLOWED) => format!("it lies elsewhere ({result})"),
         ResultCode::REFERRAL => format!("it lies elsewhere ({result}), and referrals are not followed"),
         _ => result.to_string(),
     }
@@ -120,7 +124,7 @@ fn in_words(result: &LdapResult) -> String {
 const OTHER_CONTEXTS: &[&str] = &["domaindnszones", "forestdnszones", "configuration", "schema"];
 
 /// Whether a reference points below the base. One that nobody can read does, for all we know.
-fn is_inside(url: &str, base: &Dn) -> bool {
+pub(crate) fn is_inside(url: &str, base: &Dn) -> bool {
     let Some(dn) = reference_dn(url) else { return true };
     let other_context =
         dn.leaf().is_some_and(|(_, value)| OTHER_CONTEXTS.iter().any(|name| value.eq_ignore_ascii_case(name)));
@@ -136,7 +140,7 @@ fn reference_dn(url: &str) -> Option<Dn> {
     (!dn.is_root()).then_some(dn)
 }
 
-fn percent_decode(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn percent_decode(bytes: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {

@@ -16,7 +16,7 @@ pub struct SourceSettings {
     pub base_dn: Dn,
     /// Refuses add, modify, delete and modifyDN before anything is sent.
     pub read_only: bool,
-    /// Whether references are followed. Off: they are skipped outside, named inside the base.
+    /// Whether references are followed, to the source's own servers. Off: they are skipped outside, named inside the base.
     pub referrals: bool,
     /// Bounds.
     pub timeouts: Timeouts,

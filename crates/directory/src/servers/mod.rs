@@ -6,8 +6,10 @@
 //! quickest of them. Nothing is written or bound twice this way: only reads are asked again.
 
 mod health;
+mod referrals;
 mod server;
 
+pub(crate) use referrals::NOT_FOLLOWED;
 pub(crate) use server::{Failure, Lease, Server, is_busy};
 
 use crate::{DirectoryError, ServerHealth, SourceSettings};
@@ -25,6 +27,11 @@ pub(crate) struct Servers {
     all: Vec<Arc<Server>>,
     /// How long a silent server is waited for before the next one is asked as well.
     patience: Duration,
+    /// Bounds an operation with all that its references lead to.
+    operation: Duration,
+    /// Whether references are followed.
+    referrals: bool,
+    places: referrals::Places,
 }
 
 /// What an operation on a connection came to, as far as the choice of servers is concerned.
@@ -61,6 +68,9 @@ impl Servers {
             slug: settings.slug.clone(),
             all: settings.servers.iter().map(|url| Arc::new(Server::new(settings, url))).collect(),
             patience: settings.timeouts.connect.min(settings.timeouts.operation / 2),
+            operation: settings.timeouts.operation,
+            referrals: settings.referrals,
+            places: referrals::Places::default(),
         }
     }
 
@@ -72,14 +82,15 @@ impl Servers {
         self.all.iter().map(|server| server.health()).collect()
     }
 
-    /// One search on the shared connections.
+    /// One search on the shared connections, with what its references lead to where they are followed.
     pub(crate) async fn search(&self, request: &SearchRequest) -> Result<SearchOutcome, DirectoryError> {
         let operation = || format!("search of {:?} for {}", request.base, request.filter);
-        self.read("search", operation, |connection| {
+        let read = self.read("search", operation, |connection| {
             let request = request.clone();
             async move { not_busy("search", connection.search(request).await?) }
-        })
-        .await
+        });
+        let outcome = read.await?;
+        Ok(if self.referrals { self.complete(request, outcome).await } else { outcome })
     }
 
     /// A read, which may be asked of several servers: of the next one as soon as one fails or keeps silent.
@@ -225,7 +236,9 @@ impl Servers {
         password: &SecretString,
     ) -> Result<(LdapResult, Vec<Control>, Lease), DirectoryError> {
         let mut failures = Vec::new();
-        for server in self.in_order() {
+        // Who was found by a reference is known there alone: elsewhere their password would be a wrong one.
+        let servers = self.places.of(dn).map_or_else(|| self.in_order(), |server| vec![server]);
+        for server in servers {
             match bind_at(&server, dn, password).await {
                 Ok(answer) => return Ok(answer),
                 Err(Attempt::Final(error)) => return Err(self.operation_error(format!("bind as {dn}"), error)),

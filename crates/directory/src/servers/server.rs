@@ -53,6 +53,8 @@ impl std::fmt::Display for Failure {
 /// One server.
 pub(crate) struct Server {
     pub(crate) url: String,
+    /// The same, in parts.
+    pub(super) address: bindery_ldap::LdapUrl,
     slug: String,
     scheme: Scheme,
     starttls: bool,
@@ -166,6 +168,7 @@ impl Server {
         };
         Self {
             url: url.to_string(),
+            address: url.clone(),
             slug: settings.slug.clone(),
             scheme: url.scheme,
             starttls: settings.tls.starttls,

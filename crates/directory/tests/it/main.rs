@@ -12,6 +12,7 @@ mod failover;
 mod groups;
 mod member_of;
 mod people;
+mod referrals;
 mod scripted;
 mod sign_in;
 mod source;
