@@ -43,6 +43,13 @@ pub(crate) const MEMBER_OF: &str = "memberOf";
 /// A person's primary group (RFC 2307).
 pub(crate) const GID_NUMBER: &str = "gidNumber";
 
+/// The number of a person's primary group.
+pub(crate) fn gid(person: &Person) -> Option<&str> {
+    let number = person.entry.text(GID_NUMBER)?.trim();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(number)
+}
+
 /// Who a typed name is, with those attributes.
 pub(crate) async fn locate(
     reach: Reach<'_>,

@@ -91,7 +91,7 @@ pub(crate) fn failed(slug: &str, request: &SearchRequest, detail: String) -> Dir
     DirectoryError::Operation { slug: slug.to_owned(), operation: describe(request), detail, source: None }
 }
 
-fn describe(request: &SearchRequest) -> String {
+pub(crate) fn describe(request: &SearchRequest) -> String {
     format!("search of {:?} for {}", request.base, request.filter)
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn shortcoming(outcome: &SearchOutcome, base: &Dn) -> Option<String> 
     })
 }
 
-fn in_words(result: &LdapResult) -> String {
+pub(crate) fn in_words(result: &LdapResult) -> String {
     match result.code {
         ResultCode::SIZE_LIMIT_EXCEEDED | ResultCode::ADMIN_LIMIT_EXCEEDED => {
             format!("the server's size limit cut it short ({result}); raise the limit of the service account")

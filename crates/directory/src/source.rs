@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// knows nothing of the old one's errors.
 #[derive(Clone)]
 pub struct Source {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What all clones share.

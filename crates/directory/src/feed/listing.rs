@@ -1,7 +1,13 @@
 //! A whole listing of the people or the groups of a source, page by page, read ahead of whoever takes them.
+//! Holds what a listing tells; `pages` does the reading.
 
+use super::entries::{Listed, member_keys};
+use super::pages;
 use crate::{DirectoryError, Person, Source, Wanted};
 use bindery_ldap::Dn;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 /// One page, in the server's order. Entries outside the base are left out; an entry that two bases have
 /// comes once.
@@ -18,6 +24,8 @@ pub struct Page<T> {
 pub struct Unreadable {
     /// Its name, as far as it can be read.
     pub dn: String,
+    /// Its unique ID, where that can be read: whoever bears it is there, whatever else is wrong.
+    pub unique_id: Option<String>,
     /// Why, in words.
     pub why: String,
 }
@@ -33,8 +41,13 @@ pub struct GroupEntry {
     pub names: Vec<String>,
     /// Its `gidNumber` (RFC 2307).
     pub gid: Option<String>,
-    /// What its members attribute names, as it compares: keys of DNs, or folded values.
+    /// What its members attribute names, as it compares: keys of DNs, or folded values
+    /// ([`Source::member_keys`] has those of a person). Empty under `members = "memberOf"`.
     pub members: Vec<String>,
+    /// Under `members = "memberOf"`, the keys of the groups that it is in itself.
+    pub member_of: Vec<String>,
+    /// What is wrong with the values of its `memberOf` that are not there.
+    pub broken: Option<String>,
 }
 
 /// Why a listing is not the whole truth about a base. The names are those of a sync run's `incomplete`.
@@ -56,6 +69,21 @@ pub enum Incomplete {
     Endless,
 }
 
+impl Incomplete {
+    /// What to say of it.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::SizeLimit => "the server's size limit cut it short; raise the limit of the service account",
+            Self::TimeLimit => "the server's time limit cut it short",
+            Self::Referral => "part of it lies elsewhere, and referrals are not followed",
+            Self::LostCookie => "the server lost its place between two pages",
+            Self::Empty => "nothing is there",
+            Self::UnreadableUniqueId => "some entries have no readable unique ID",
+            Self::Endless => "the server repeats its pages without end",
+        }
+    }
+}
+
 /// A reason, and the base that it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortcoming {
@@ -65,11 +93,12 @@ pub struct Shortcoming {
     pub base: String,
 }
 
-/// A listing under way.
+/// A listing under way. Dropping it ends it, and abandons what was asked.
 #[derive(Debug)]
 pub struct Listing<T> {
-    pages: tokio::sync::mpsc::Receiver<Result<Page<T>, DirectoryError>>,
-    shortcomings: std::sync::Arc<std::sync::Mutex<Vec<Shortcoming>>>,
+    pages: mpsc::Receiver<Result<Page<T>, DirectoryError>>,
+    shortcomings: Arc<Mutex<Vec<Shortcoming>>>,
+    task: AbortHandle,
 }
 
 impl<T> Listing<T> {
@@ -83,19 +112,46 @@ impl<T> Listing<T> {
 
     /// Every reason why it was not whole, after [`next`](Self::next) answered `None`.
     pub fn shortcomings(&self) -> Vec<Shortcoming> {
-        self.shortcomings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.shortcomings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<T> Drop for Listing<T> {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
 impl Source {
-    /// Everybody: every base, read to its end.
+    /// Everybody: every base, read to its end, one after the other. Must be called within a tokio runtime.
+    ///
+    /// Each page has `timeouts.operation` for itself; a bound on the whole is the caller's. Pages are read ahead,
+    /// two or three of them. A server that does not offer paging (RFC 2696) in its root DSE is asked once, without;
+    /// success is whole then.
     pub fn list_people(&self, wanted: &Wanted) -> Listing<Person> {
-        let _ = wanted;
-        todo!()
+        self.list(wanted)
     }
 
-    /// Every group, with its members.
+    /// Every group, with its members. One without a readable unique ID is listed all the same.
+    /// Otherwise as [`list_people`](Self::list_people).
     pub fn list_groups(&self) -> Listing<GroupEntry> {
-        todo!()
+        self.list(&Wanted::default())
+    }
+
+    /// What groups name a person by, in the form of [`GroupEntry::members`].
+    pub fn member_keys(&self, person: &Person) -> Vec<String> {
+        member_keys(&self.inner.settings, person)
+    }
+
+    fn list<T: Listed>(&self, wanted: &Wanted) -> Listing<T> {
+        let (sender, pages) = mpsc::channel(1);
+        let shortcomings = Arc::new(Mutex::default());
+        let reading = pages::read(
+            Arc::clone(&self.inner),
+            T::search(&self.inner.settings, wanted),
+            sender,
+            Arc::clone(&shortcomings),
+        );
+        Listing { pages, shortcomings, task: tokio::spawn(reading).abort_handle() }
     }
 }

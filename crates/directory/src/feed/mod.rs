@@ -4,7 +4,10 @@
 //! means for anybody is not decided here.
 
 mod changes;
+mod entries;
 mod listing;
+mod pager;
+mod pages;
 mod roster;
 
 pub use changes::{Changes, FeedEvent, FeedKind, Position, Since};

@@ -18,9 +18,9 @@ use known::Place;
 use std::collections::{HashMap, HashSet};
 
 /// Levels that a walk goes up; deeper nesting than this is a mistake or an attack.
-const MAX_LEVELS: usize = 64;
+pub(crate) const MAX_LEVELS: usize = 64;
 /// Groups of one person.
-const MAX_GROUPS: usize = 10_000;
+pub(crate) const MAX_GROUPS: usize = 10_000;
 
 /// Everything that reading groups needs at hand.
 #[derive(Clone, Copy)]
@@ -121,8 +121,17 @@ fn bears(group: &Group, selector: &GroupSelector) -> bool {
     }
 }
 
+/// Why nobody can say which groups somebody is in.
+pub(crate) fn uncomparable(person: &Person, value: &str, members: &Members) -> String {
+    let attribute = match members {
+        Members::OfGroup(attribute) => attribute,
+        Members::MemberOf => crate::people::MEMBER_OF,
+    };
+    format!("{} has no readable {value}, which {attribute} is compared with", person.dn)
+}
+
 /// Names compare without regard to case.
-fn fold(name: &str) -> String {
+pub(crate) fn fold(name: &str) -> String {
     name.to_lowercase()
 }
 

@@ -4,7 +4,7 @@
 //! for what lies right above it. What lies above a group is the same for everybody in it, so that answer is
 //! used again for a second: in a busy hour a walk costs no more than its first step.
 
-use super::{Context, Gathered, MAX_LEVELS, apart};
+use super::{Context, Gathered, MAX_LEVELS, apart, uncomparable};
 use crate::reach::{Reach, failed, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::{DirectoryError, Group, GroupSelector, Person, people, unique_id};
@@ -83,7 +83,7 @@ fn about_person(context: Context<'_>, person: &Person) -> Result<Filter, String>
         MemberValue::Attribute(value) => {
             let values = person.entry.values(value);
             if values.is_empty() {
-                return Err(format!("{} has no readable {value}, which {attribute} is compared with", person.dn));
+                return Err(uncomparable(person, value, &groups.members));
             }
             values.iter().flat_map(|value| spelled(attribute, value)).collect()
         }
@@ -106,9 +106,7 @@ fn spelled(attribute: &str, value: &[u8]) -> [Filter; 2] {
 
 /// `(gidNumber=…)` of the person's primary group (RFC 2307).
 pub(super) fn primary_group(person: &Person) -> Option<Filter> {
-    let number = person.entry.text(people::GID_NUMBER)?.trim();
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| Filter::equal(people::GID_NUMBER, number))
+    people::gid(person).map(|number| Filter::equal(people::GID_NUMBER, number))
 }
 
 /// `(member=…)` for a group; `None` where the attribute names people only.

@@ -202,6 +202,64 @@ impl Servers {
         Err(error)
     }
 
+    /// Begins something that lasts, on a service connection of its own. Only its beginning is asked of the next
+    /// server when one fails, is busy, or keeps silent: what has begun belongs to the server it began at.
+    pub(crate) async fn begin<T, F, Fut>(
+        &self,
+        kind: &'static str,
+        describe: impl Fn() -> String,
+        operation: F,
+    ) -> Result<(T, Arc<Server>, Lease), DirectoryError>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let started = Instant::now();
+        let answer = self.begin_somewhere(operation).await;
+        let answer = answer.map_err(|failed| match failed {
+            Refusal::Final(error) => self.operation_error(describe(), error),
+            Refusal::Nowhere(failures) => self.unavailable(failures),
+        });
+        self.record(kind, started, answer.as_ref().err());
+        answer
+    }
+
+    async fn begin_somewhere<T, F, Fut>(&self, operation: F) -> Result<(T, Arc<Server>, Lease), Refusal>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let mut failures = Vec::new();
+        for server in self.in_order() {
+            let failure = loop {
+                let lease = match server.exclusive().await {
+                    Ok(lease) => lease,
+                    Err(failure) => {
+                        note(&server, &failure);
+                        break failure;
+                    }
+                };
+                let error = match operation(lease.connection().clone()).await {
+                    Ok(value) => return Ok((value, server, lease)),
+                    Err(error) => error,
+                };
+                match judge(&error) {
+                    // It died idle; there are only so many idle ones.
+                    Verdict::Reconnect if lease.reused => {}
+                    Verdict::Reconnect | Verdict::Down => {
+                        let failure = Failure::from(error);
+                        server.mark_down(&failure);
+                        break failure;
+                    }
+                    Verdict::Elsewhere => break error.into(),
+                    Verdict::Final => return Err(Refusal::Final(error)),
+                }
+            };
+            failures.push((server, failure));
+        }
+        Err(Refusal::Nowhere(failures))
+    }
+
     /// A service connection of one's own, for reading in pages.
     pub(crate) async fn exclusive(&self) -> Result<(Arc<Server>, Lease), DirectoryError> {
         let mut failures = Vec::new();
@@ -259,7 +317,7 @@ impl Servers {
         up.into_iter().chain(down).collect()
     }
 
-    fn operation_error(&self, operation: String, error: Error) -> DirectoryError {
+    pub(crate) fn operation_error(&self, operation: String, error: Error) -> DirectoryError {
         let detail = crate::error::chain(&error);
         DirectoryError::Operation { slug: self.slug.clone(), operation, detail, source: Some(Arc::new(error)) }
     }
@@ -396,7 +454,7 @@ fn silence(after: Duration) -> Failure {
 }
 
 /// Busy and unavailable are no answers: another server may have one.
-fn not_busy(operation: &'static str, outcome: SearchOutcome) -> Result<SearchOutcome, Error> {
+pub(crate) fn not_busy(operation: &'static str, outcome: SearchOutcome) -> Result<SearchOutcome, Error> {
     if is_busy(&outcome.result) {
         return Err(Error::Refused { operation, result: outcome.result });
     }

@@ -10,10 +10,14 @@
 
 mod failover;
 mod groups;
+mod listing;
+mod listing_scripted;
 mod member_of;
 mod people;
 mod referrals;
+mod roster;
 mod scripted;
 mod sign_in;
 mod source;
 mod support;
+mod wire;

@@ -5,47 +5,17 @@ use bindery_directory::settings::Bind;
 use bindery_directory::{
     Authentication, DirectoryError, Found, PasswordCheck, Reader, Refusal, Source, SourceSettings,
 };
-use bindery_ldap::codec::{MessageCodec, protocol as wire};
+use bindery_ldap::codec::protocol as wire;
 use bindery_tests::Slapd;
-use bytes::BytesMut;
-use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::codec::{Decoder, Encoder};
 use wire::{ProtocolOp as Op, ResultCode as Code};
-
-/// What a server answers to one request.
-type Script = dyn Fn(&Op) -> Vec<Op> + Send + Sync;
 
 /// A server that follows a script on every connection; answers with its URL.
 async fn serve(script: impl Fn(&Op) -> Vec<Op> + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ldap://{}", listener.local_addr().unwrap());
-    let script: Arc<Script> = Arc::new(script);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, Arc::clone(&script)));
-        }
-    });
-    url
-}
-
-async fn converse(mut stream: TcpStream, script: Arc<Script>) {
-    let mut input = BytesMut::new();
-    loop {
-        while let Some(message) = MessageCodec::default().decode(&mut input).unwrap() {
-            for op in script(&message.protocol_op) {
-                let mut octets = BytesMut::new();
-                MessageCodec::default().encode(wire::LdapMessage::new(message.message_id, op), &mut octets).unwrap();
-                if stream.write_all(&octets).await.is_err() {
-                    return;
-                }
-            }
-        }
-        if stream.read_buf(&mut input).await.unwrap_or(0) == 0 {
-            return;
-        }
-    }
+    crate::wire::serve(move |request| {
+        let id = request.message_id;
+        script(&request.protocol_op).into_iter().map(|op| wire::LdapMessage::new(id, op)).collect()
+    })
+    .await
 }
 
 fn done(code: Code, message: &str) -> Op {

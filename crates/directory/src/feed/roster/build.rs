@@ -1,0 +1,177 @@
+//! Puts a roster together from a listing, and from the groups that rules name and that lie elsewhere.
+
+use super::digests::{Digests, Pairs};
+use super::{Named, Node, Roster, Standing, Ties};
+use crate::feed::entries::{group, group_attributes};
+use crate::feed::{GroupEntry, Incomplete, Shortcoming, Unreadable};
+use crate::groups::fold;
+use crate::settings::{MemberValue, Members, Nested};
+use crate::source::Inner;
+use crate::{DirectoryError, GroupSelector, Known, Source};
+use bindery_ldap::{Dn, Filter};
+use futures::future::join_all;
+use std::collections::{HashMap, HashSet};
+
+pub(super) async fn roster(
+    source: &Source,
+    named: &[GroupSelector],
+    listed: &mut (dyn FnMut(&[GroupEntry]) + Send),
+) -> Result<Roster, DirectoryError> {
+    let inner = &*source.inner;
+    let groups = &inner.settings.groups;
+    let ties =
+        Ties { members: groups.members.clone(), member_value: groups.member_value.clone(), nested: groups.nested };
+    let mut making = Making { roster: Roster { ties, ..Roster::default() }, pairs: Pairs::default(), above: vec![] };
+    let mut listing = source.list_groups();
+    while let Some(page) = listing.next().await? {
+        listed(&page.entries);
+        page.entries.into_iter().for_each(|entry| making.add(entry, Standing::Read));
+        making.roster.unreadable.extend(page.unreadable);
+    }
+    making.roster.listed = making.roster.groups.len();
+    making.roster.shortcomings = listing.shortcomings();
+    making.roster.incomplete = incomplete(&making.roster.shortcomings, &making.roster.unreadable);
+    let known = making.elsewhere(inner, named).await;
+    Ok(making.finish(named, &known))
+}
+
+/// Why groups that nobody saw are unknown rather than not there.
+fn incomplete(shortcomings: &[Shortcoming], unreadable: &[Unreadable]) -> Option<String> {
+    let cut = shortcomings.iter().find(|one| !matches!(one.reason, Incomplete::UnreadableUniqueId | Incomplete::Empty));
+    let cut =
+        cut.map(|one| format!("the groups below {} could not be read whole: {}", one.base, one.reason.in_words()));
+    cut.or_else(|| unreadable.first().map(|one| format!("the group {} cannot be used: {}", one.dn, one.why)))
+}
+
+struct Making {
+    roster: Roster,
+    pairs: Pairs,
+    /// The `member_of` of each group.
+    above: Vec<Vec<String>>,
+}
+
+impl Making {
+    fn add(&mut self, mut entry: GroupEntry, standing: Standing) {
+        let Roster { groups, nodes, digests, by_dn, by_gid, .. } = &mut self.roster;
+        let place = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        for member in std::mem::take(&mut entry.members) {
+            self.pairs.add(digests.of(&member), place);
+        }
+        by_dn.entry(digests.of(entry.dn.key_str())).or_insert(place);
+        if let Some(gid) = &entry.gid {
+            by_gid.entry(gid.clone()).or_default().push(place);
+        }
+        let standing = match (&entry.broken, standing) {
+            (Some(why), Standing::Read) => Standing::Broken(why.clone()),
+            (_, standing) => standing,
+        };
+        self.above.push(std::mem::take(&mut entry.member_of));
+        groups.push(entry);
+        nodes.push(Node { parents: vec![], standing });
+    }
+
+    /// Reads the groups that rules name by DN and that were not listed, where they lie.
+    async fn elsewhere(&mut self, inner: &Inner, named: &[GroupSelector]) -> HashMap<Dn, Known> {
+        let mut dns: Vec<&Dn> = named.iter().filter_map(of_dn).collect();
+        let mut asked = HashSet::new();
+        dns.retain(|dn| {
+            let digest = self.roster.digests.of(dn.key_str());
+            !self.roster.by_dn.contains_key(&digest) && asked.insert(*dn)
+        });
+        let (settings, attributes) = (&inner.settings, group_attributes(&inner.settings));
+        let attributes = &attributes;
+        let read = dns.into_iter().map(async |dn| {
+            // What a rule names outright is what it is, whatever the filter.
+            let there = Filter::present("objectClass");
+            (dn, inner.service().entry(&settings.slug, dn, there, attributes).await)
+        });
+        let mut known = HashMap::new();
+        for (dn, answer) in join_all(read).await {
+            let (entry, standing, word) = match answer {
+                Ok(Some(entry)) => match group(settings, dn.clone(), &entry) {
+                    (entry, false) => (Some(entry), Standing::Read, Known::Found),
+                    (entry, true) => {
+                        let why = format!("the server gave only a part of the members of {dn}");
+                        (Some(entry), Standing::Read, Known::Failed(why))
+                    }
+                },
+                Ok(None) => (None, Standing::Read, Known::NotFound),
+                Err(error) => (None, Standing::Failed(error.to_string()), Known::Failed(error.to_string())),
+            };
+            // What people say that they are in is there, even if nobody may read it.
+            let says_so = settings.groups.members == Members::MemberOf;
+            if let Some(entry) = entry.or_else(|| says_so.then(|| nameless(dn.clone()))) {
+                self.add(entry, standing);
+            }
+            known.insert(dn.clone(), word);
+        }
+        known
+    }
+
+    fn finish(self, named: &[GroupSelector], elsewhere: &HashMap<Dn, Known>) -> Roster {
+        let Self { mut roster, pairs, above } = self;
+        roster.by_member = pairs.index();
+        let nested = roster.ties.nested == Nested::Walk;
+        for (place, above) in above.iter().enumerate().filter(|_| nested) {
+            let parents = match (&roster.ties.members, &roster.ties.member_value) {
+                (Members::MemberOf, _) => {
+                    above.iter().filter_map(|key| roster.by_dn.get(&roster.digests.of(key)).copied()).collect()
+                }
+                (Members::OfGroup(_), MemberValue::Dn) => parents(&roster, place, &roster.digests),
+                (Members::OfGroup(_), MemberValue::Attribute(_)) => vec![],
+            };
+            if let Some(node) = roster.nodes.get_mut(place) {
+                node.parents = parents;
+            }
+        }
+        let by_name = by_name(&roster);
+        roster.named = named.iter().map(|selector| what_is_known(&roster, &by_name, elsewhere, selector)).collect();
+        roster
+    }
+}
+
+fn of_dn(selector: &GroupSelector) -> Option<&Dn> {
+    match selector {
+        GroupSelector::Dn(dn) => Some(dn),
+        GroupSelector::Name(_) => None,
+    }
+}
+
+fn nameless(dn: Dn) -> GroupEntry {
+    GroupEntry { dn, unique_id: None, names: vec![], gid: None, members: vec![], member_of: vec![], broken: None }
+}
+
+fn parents(roster: &Roster, place: usize, digests: &Digests) -> Vec<u32> {
+    let Some(entry) = roster.groups.get(place) else { return vec![] };
+    roster.by_member.get(digests.of(entry.dn.key_str())).collect()
+}
+
+/// Groups by each of their names, folded.
+fn by_name(roster: &Roster) -> HashMap<String, Vec<u32>> {
+    let mut by_name: HashMap<String, Vec<u32>> = HashMap::new();
+    for (place, entry) in (0u32..).zip(&roster.groups) {
+        for name in &entry.names {
+            by_name.entry(fold(name)).or_default().push(place);
+        }
+    }
+    by_name
+}
+
+fn what_is_known(
+    roster: &Roster,
+    by_name: &HashMap<String, Vec<u32>>,
+    elsewhere: &HashMap<Dn, Known>,
+    selector: &GroupSelector,
+) -> Named {
+    let bearers: Vec<u32> = match selector {
+        GroupSelector::Dn(dn) => roster.by_dn.get(&roster.digests.of(dn.key_str())).copied().into_iter().collect(),
+        GroupSelector::Name(name) => by_name.get(&fold(name)).cloned().unwrap_or_default(),
+    };
+    let known = match selector {
+        GroupSelector::Dn(dn) => elsewhere.get(dn).cloned().unwrap_or(Known::Found),
+        // A name is looked for in the bases only.
+        GroupSelector::Name(_) if bearers.iter().any(|place| (*place as usize) < roster.listed) => Known::Found,
+        GroupSelector::Name(_) => roster.incomplete.clone().map_or(Known::NotFound, Known::Failed),
+    };
+    Named { selector: selector.clone(), bearers, known }
+}

@@ -1,0 +1,275 @@
+//! Who is in which group, for everybody at once: the member lists of all groups, turned round.
+//!
+//! Answers what [`Source::memberships`] answers, without asking the directory. It holds a digest for each
+//! membership, never the member's name.
+
+mod build;
+mod digests;
+
+use super::entries::{above, folded};
+use super::{GroupEntry, Shortcoming, Unreadable};
+use crate::groups::{MAX_GROUPS, MAX_LEVELS};
+use crate::settings::{MemberValue, Members, Nested};
+use crate::{DirectoryError, Group, GroupSelector, Known, Memberships, Person, Source, people};
+use bindery_ldap::Dn;
+use digests::{Digest, Digests, Index};
+use std::collections::HashMap;
+use std::fmt;
+
+/// All groups of a source and who is in them, at one time.
+#[derive(Default)]
+pub struct Roster {
+    /// Those that were listed, then those that rules name and that lie elsewhere.
+    groups: Vec<GroupEntry>,
+    listed: usize,
+    /// One for each of `groups`.
+    nodes: Vec<Node>,
+    ties: Ties,
+    digests: Digests,
+    by_member: Index,
+    by_dn: HashMap<Digest, u32>,
+    by_gid: HashMap<String, Vec<u32>>,
+    named: Vec<Named>,
+    /// Why every group that somebody is not seen in is unknown.
+    incomplete: Option<String>,
+    shortcomings: Vec<Shortcoming>,
+    unreadable: Vec<Unreadable>,
+}
+
+impl fmt::Debug for Roster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Roster")
+            .field("groups", &self.groups.len())
+            .field("incomplete", &self.incomplete)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What ties people to groups, and groups to groups.
+#[derive(Debug)]
+struct Ties {
+    members: Members,
+    member_value: MemberValue,
+    nested: Nested,
+}
+
+impl Default for Ties {
+    fn default() -> Self {
+        Self { members: Members::OfGroup(String::new()), member_value: MemberValue::Dn, nested: Nested::None }
+    }
+}
+
+/// A group among groups.
+#[derive(Debug, Default)]
+struct Node {
+    /// What it is directly in.
+    parents: Vec<u32>,
+    standing: Standing,
+}
+
+/// What is known of a group's entry.
+#[derive(Debug, Default)]
+enum Standing {
+    /// It was read.
+    #[default]
+    Read,
+    /// It was read, and it says of itself what nobody can read.
+    Broken(String),
+    /// It could not be read at all: whoever is in it is in something unknown.
+    Failed(String),
+}
+
+/// A group that a rule names.
+#[derive(Debug)]
+struct Named {
+    selector: GroupSelector,
+    /// The groups it stands for, in order.
+    bearers: Vec<u32>,
+    known: Known,
+}
+
+/// A group that somebody is in.
+struct Reached {
+    group: u32,
+    /// Through which of those reached before; none for a direct one.
+    through: Option<usize>,
+}
+
+/// Everything that somebody is in.
+#[derive(Default)]
+struct Climb {
+    reached: Vec<Reached>,
+    seen: Vec<u32>,
+    short: Option<String>,
+}
+
+impl Climb {
+    fn cut_short(&mut self, why: impl FnOnce() -> String) {
+        self.short.get_or_insert_with(why);
+    }
+
+    /// Adds a group unless it is there already, as in a loop.
+    fn add(&mut self, group: u32, through: Option<usize>) {
+        let Err(place) = self.seen.binary_search(&group) else { return };
+        if self.reached.len() >= MAX_GROUPS {
+            return self.cut_short(|| format!("the person is in more than {MAX_GROUPS} groups"));
+        }
+        self.seen.insert(place, group);
+        self.reached.push(Reached { group, through });
+    }
+}
+
+impl Roster {
+    /// The groups of a person, and what is known of the groups that rules name. Equal to what
+    /// [`Source::memberships`] would have said at the time the roster was read.
+    pub fn memberships(&self, person: &Person) -> Memberships {
+        let climb = self.climb(person);
+        let groups = (0..climb.reached.len()).filter_map(|at| self.group(&climb.reached, at)).collect();
+        let unseen =
+            self.named.iter().filter(|named| !named.bearers.iter().any(|one| climb.seen.binary_search(one).is_ok()));
+        let known = unseen.map(|named| (named.selector.clone(), named.known.clone())).collect();
+        Memberships { groups, incomplete: climb.short, known }
+    }
+
+    /// The groups that a person is in, by their places in [`groups`](Self::groups) and then
+    /// [`apart`](Self::apart), in order; and whether that is all, or [`memberships`](Self::memberships) would say
+    /// that something is missing. Costs a microsecond. The places mean something in this roster only.
+    pub fn group_ids(&self, person: &Person) -> (Vec<u32>, bool) {
+        let climb = self.climb(person);
+        (climb.seen, climb.short.is_none())
+    }
+
+    /// Every group that was listed. Their `members` are empty: they live on in the roster only.
+    pub fn groups(&self) -> &[GroupEntry] {
+        self.groups.get(..self.listed).unwrap_or_default()
+    }
+
+    /// The groups that rules name by DN and that no listing of the bases has. One that cannot be read bears no name.
+    pub fn apart(&self) -> &[GroupEntry] {
+        self.groups.get(self.listed..).unwrap_or_default()
+    }
+
+    /// The groups (by their place in [`groups`](Self::groups)) that a group is directly in; empty where
+    /// nesting does not count.
+    pub fn parents(&self, group: usize) -> Vec<usize> {
+        self.nodes.get(group).into_iter().flat_map(|node| &node.parents).map(|parent| *parent as usize).collect()
+    }
+
+    /// What is known of the groups that rules name, person or no person.
+    pub fn known(&self) -> impl Iterator<Item = (&GroupSelector, &Known)> {
+        self.named.iter().map(|named| (&named.selector, &named.known))
+    }
+
+    /// Why the listing was not whole. Every group not seen is unknown then, unless only unique IDs are missing.
+    pub fn shortcomings(&self) -> &[Shortcoming] {
+        &self.shortcomings
+    }
+
+    /// Groups that cannot be used.
+    pub fn unreadable(&self) -> &[Unreadable] {
+        &self.unreadable
+    }
+
+    /// From the person's own groups up, level by level, each group once.
+    fn climb(&self, person: &Person) -> Climb {
+        let mut climb = Climb { short: self.incomplete.clone(), ..Climb::default() };
+        self.direct(person, &mut climb);
+        // The levels above a person's own groups; memberOf counts that one, too.
+        let levels = if self.ties.members == Members::MemberOf { MAX_LEVELS - 1 } else { MAX_LEVELS };
+        let mut level = 0..climb.reached.len();
+        for _ in 0..levels {
+            let end = level.end;
+            for at in level {
+                let Some(reached) = climb.reached.get(at) else { break };
+                for parent in self.nodes.get(reached.group as usize).into_iter().flat_map(|node| &node.parents) {
+                    self.enter(*parent, Some(at), &mut climb);
+                }
+            }
+            level = end..climb.reached.len();
+            if level.is_empty() {
+                return climb;
+            }
+        }
+        climb.cut_short(|| format!("groups are nested more than {MAX_LEVELS} deep"));
+        climb
+    }
+
+    /// The groups that name the person themselves.
+    fn direct(&self, person: &Person, climb: &mut Climb) {
+        let gid = people::gid(person).and_then(|gid| self.by_gid.get(gid)).map_or(&[][..], Vec::as_slice);
+        if self.ties.members == Members::MemberOf {
+            let (keys, broken) = above(&person.entry);
+            if let Some(why) = broken {
+                climb.cut_short(|| why);
+            }
+            for key in keys {
+                if let Some(group) = self.by_dn.get(&self.digests.of(&key)) {
+                    self.enter(*group, None, climb);
+                }
+            }
+            // The primary group is looked for in the bases only.
+            let listed = gid.iter().filter(|group| (**group as usize) < self.listed);
+            return listed.for_each(|group| self.enter(*group, None, climb));
+        }
+        let mut groups: Vec<u32> = match &self.ties.member_value {
+            MemberValue::Dn => self.by_member.get(self.digests.of(person.dn.key_str())).collect(),
+            MemberValue::Attribute(name) => {
+                let values = person.entry.values(name);
+                if values.is_empty() {
+                    return climb.cut_short(|| crate::groups::uncomparable(person, name, &self.ties.members));
+                }
+                values.iter().flat_map(|value| self.by_member.get(self.digests.of(&folded(value)))).collect()
+            }
+        };
+        groups.extend(gid);
+        groups.sort_unstable();
+        groups.iter().for_each(|group| self.enter(*group, None, climb));
+    }
+
+    /// Adds a group that somebody is in, as far as it could be read.
+    fn enter(&self, group: u32, through: Option<usize>, climb: &mut Climb) {
+        match self.nodes.get(group as usize).map(|node| &node.standing) {
+            Some(Standing::Read) => climb.add(group, through),
+            Some(Standing::Broken(why)) => {
+                climb.add(group, through);
+                climb.cut_short(|| why.clone());
+            }
+            Some(Standing::Failed(why)) => climb.cut_short(|| why.clone()),
+            None => {}
+        }
+    }
+
+    fn group(&self, reached: &[Reached], at: usize) -> Option<Group> {
+        let place = |at: usize| reached.get(at).and_then(|one| self.groups.get(one.group as usize).zip(Some(one)));
+        let (entry, one) = place(at)?;
+        let mut path: Vec<Dn> = vec![entry.dn.clone()];
+        let mut through = one.through;
+        while let Some((below, one)) = through.and_then(place) {
+            path.push(below.dn.clone());
+            through = one.through;
+        }
+        path.reverse();
+        Some(Group {
+            dn: entry.dn.clone(),
+            names: entry.names.clone(),
+            unique_id: entry.unique_id.clone(),
+            direct: one.through.is_none(),
+            path,
+        })
+    }
+}
+
+impl Source {
+    /// Reads every group, and what is known of the groups that rules name; `listed` hears of each page
+    /// (its entries, with members) as it arrives.
+    ///
+    /// # Errors
+    /// As [`super::Listing::next`].
+    pub async fn roster(
+        &self,
+        named: &[GroupSelector],
+        listed: &mut (dyn FnMut(&[GroupEntry]) + Send),
+    ) -> Result<Roster, DirectoryError> {
+        build::roster(self, named, listed).await
+    }
+}
