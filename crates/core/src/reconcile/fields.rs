@@ -71,7 +71,7 @@ fn live_groups(decision: &Decision, user: Option<&User>) -> Option<Field> {
 }
 
 /// A field with a new value; null clears. `None` when it has that value already.
-fn change(user: Option<&User>, name: &str, value: &Value) -> Option<Field> {
+pub(super) fn change(user: Option<&User>, name: &str, value: &Value) -> Option<Field> {
     let differs = |stored: fn(&User) -> &String, new: &str| user.map_or("", |user| stored(user).as_str()) != new;
     let text = text(value);
     match name {

@@ -3,7 +3,8 @@
 use super::Terms;
 use crate::Reason;
 use crate::rules::Decision;
-use bindery_store::{Cause, Change, Deactivation, Flags, Plan, UserState};
+use bindery_store::{Cause, Change, Deactivation, Flags, Link, Plan, UserState};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const IS_ACTIVE: &str = "is_active";
@@ -73,6 +74,13 @@ pub(super) fn rule(
         return Err((Reason::AccountDisabled, shut_out(terms, decision, state, ruled)));
     }
     Ok(Activity { flags, memory })
+}
+
+/// Flags that a rule of the source has decided, now or before: a flag whose rule left the configuration is still its gift.
+pub(super) fn given(decision: &Decision, linked: Option<&Link>) -> BTreeSet<String> {
+    let before = linked.into_iter().flat_map(|link| &link.given_flags);
+    let names = decision.flags.keys().chain(before).filter(|name| *name != IS_ACTIVE);
+    names.cloned().collect()
 }
 
 fn shut_out(terms: Terms<'_>, decision: &Decision, state: Option<&UserState>, ruled: Option<bool>) -> String {

@@ -138,8 +138,7 @@ impl Planner<'_> {
             dn: dn.clone(),
             dn_key: Dn::parse(dn).map_or_else(|_| dn.clone(), |dn| dn.key()),
             last_seen: self.now,
-            fingerprint: None,
-            given_fields: BTreeSet::new(),
+            ..Link::default()
         }));
     }
 }

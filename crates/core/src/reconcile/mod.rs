@@ -7,9 +7,11 @@ mod fingerprint;
 mod flags;
 mod groups;
 mod target;
+mod unlink;
 
 pub use fingerprint::fingerprint;
 pub use flags::deactivate;
+pub use unlink::unlink;
 
 use crate::Reason;
 use crate::rules::{Decision, LinkExisting, Provisioning, Refused, Step, fold};
@@ -130,7 +132,8 @@ pub fn reconcile(
         Target::Linked(state) => (Some(state), Standing::Linked),
     };
     let user = state.map_or_else(&mut *ids, |state| state.user.id);
-    let given = state.and_then(|state| state.link(terms.source)).map(|link| &link.given_fields);
+    let linked = state.and_then(|state| state.link(terms.source));
+    let given = linked.map(|link| &link.given_fields);
     let mapped = fields::map(terms, decision, state, given.unwrap_or(&BTreeSet::new()));
     let activity = flags::rule(terms, decision, state).map_err(refused)?;
 
@@ -150,6 +153,7 @@ pub fn reconcile(
         last_seen: now,
         fingerprint: Some(fingerprint(person, decision)),
         given_fields: mapped.given,
+        given_flags: flags::given(decision, linked),
     };
     changes.extend(link_change(&link, state));
     changes.extend(activity.changes(user, state.is_none()));

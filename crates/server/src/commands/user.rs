@@ -2,8 +2,9 @@
 
 use bindery_core::engine::{Engine, UserView};
 use bindery_core::name::fold;
+use bindery_core::reconcile;
 use bindery_directory::{Dn, Found, Wanted};
-use bindery_store::{Change, EntityKind, Flags, Link, NewUser, Owner, PasswordHash, Plan, User, UserFilter, UserState};
+use bindery_store::{Change, EntityKind, Flags, Link, NewUser, PasswordHash, Plan, User, UserFilter, UserState};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -313,8 +314,7 @@ async fn link(engine: &Engine, user: &User, source: &str, entry: &str) -> Result
         dn: person.dn.to_string(),
         dn_key: person.dn.key(),
         last_seen: engine.now(),
-        fingerprint: None,
-        given_fields: std::collections::BTreeSet::default(),
+        ..Link::default()
     };
     match engine.store().apply(&Plan::from(vec![Change::Link(link)]), engine.now()).await {
         Ok(_) => Ok(()),
@@ -326,24 +326,13 @@ async fn link(engine: &Engine, user: &User, source: &str, entry: &str) -> Result
     }
 }
 
-/// What a source gave goes with the link: its memberships, its offline verifier, the sessions that rest on it.
 async fn unlink(engine: &Engine, name: &str, source: Option<&str>) -> Result<Exit, Failure> {
     change(engine, name, |state| {
-        let user = state.user.id;
-        let wanted = |slug: &str| source.is_none_or(|source| source == slug);
-        let gone: Vec<&Link> = state.links.iter().filter(|link| wanted(&link.source)).collect();
-        if gone.is_empty() {
+        let plan = reconcile::unlink(state, source);
+        if plan.is_empty() {
             return Err(Failure::refused(format!("the user {name:?} is not linked{}", of_source(source))));
         }
-        let untie = gone.iter().map(|link| Change::Unlink { entity: user, source: link.source.clone() });
-        let leave = state.memberships.iter().filter(|it| gone.iter().any(|link| it.owner.is_source(&link.source)));
-        let leave = leave.map(|it| Change::RemoveMembership {
-            user,
-            group: bindery_store::GroupRef::Id(it.group_id),
-            owner: Owner::clone(&it.owner),
-        });
-        let after = [Change::DropVerifiers { user }, Change::EndSessions { user, except: None }];
-        Ok(Plan::from(leave.chain(untie).chain(after).collect::<Vec<_>>()))
+        Ok(plan)
     })
     .await
 }

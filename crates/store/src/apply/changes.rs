@@ -165,12 +165,12 @@ impl Run<'_> {
 
     fn link(&mut self, link: &Link) -> Result<(), StoreError> {
         let sql = "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
-                   given_fields) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                   given_fields, given_flags) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         self.may(sql, link_args(link))
     }
 
     fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
-        let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10 \
+        let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10, given_flags = $11 \
                    WHERE kind = $1 AND source = $2 AND unique_id = $3 AND (user_id = $4 OR group_id = $5)";
         self.must(sql, link_args(link), "the link is gone")
     }
@@ -245,7 +245,7 @@ pub(super) fn user_args(user: &User) -> Vec<Arg> {
     ]
 }
 
-/// `$1` to `$10` of the statements that write a link.
+/// `$1` to `$11` of the statements that write a link.
 fn link_args(link: &Link) -> Vec<Arg> {
     let (user, group) = match link.kind {
         EntityKind::User => (Some(link.entity_id), None),
@@ -262,6 +262,7 @@ fn link_args(link: &Link) -> Vec<Arg> {
         link.last_seen,
         link.fingerprint.clone(),
         link.given_fields.iter().cloned().collect::<serde_json::Value>(),
+        link.given_flags.iter().cloned().collect::<serde_json::Value>(),
     ]
 }
 

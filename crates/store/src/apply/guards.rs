@@ -125,5 +125,6 @@ fn link(link: &Link) -> Result<(), StoreError> {
     name("unique ID", &link.unique_id)?;
     text("DN", &link.dn)?;
     text("DN", &link.dn_key)?;
-    link.given_fields.iter().try_for_each(|field| text("field name", field))
+    link.given_fields.iter().try_for_each(|field| text("field name", field))?;
+    link.given_flags.iter().try_for_each(|flag| name("flag", flag))
 }

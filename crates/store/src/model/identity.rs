@@ -220,10 +220,11 @@ impl Default for NewUser {
 }
 
 /// Which kind of thing a link ties to an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntityKind {
     /// A local user.
+    #[default]
     User,
     /// A local group.
     Group,
@@ -241,7 +242,7 @@ impl EntityKind {
 
 /// Ties a local user or group to an entry by (source, unique ID). An entry has one link at most, and a user one in each
 /// source; several entries of a source may share one local group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// User or group.
     pub kind: EntityKind,
@@ -261,6 +262,8 @@ pub struct Link {
     pub fingerprint: Option<Vec<u8>>,
     /// Names of the fields that this source gave, and may therefore clear.
     pub given_fields: BTreeSet<String>,
+    /// Names of the flags that a rule of this source has decided, and that go with the link; never `is_active`.
+    pub given_flags: BTreeSet<String>,
 }
 
 /// A local group.

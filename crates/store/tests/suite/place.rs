@@ -76,6 +76,7 @@ pub(crate) fn link(user: u128, source: &str, unique_id: &str) -> Link {
         last_seen: at(0),
         fingerprint: Some(vec![0, 1, 255]),
         given_fields: ["email".to_owned()].into(),
+        given_flags: ["is_staff".to_owned()].into(),
     }
 }
 

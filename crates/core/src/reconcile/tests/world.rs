@@ -183,7 +183,8 @@ impl World {
                 assert_ne!(ids.0, ids.1);
                 self.subgroups.push(ids);
             }
-            Change::EndSessions { .. } => {}
+            Change::Unlink { entity, source } => self.state(entity).links.retain(|link| link.source != source),
+            Change::EndSessions { .. } | Change::DropVerifiers { .. } => {}
             other => panic!("reconcile has no business with {other:?}"),
         }
         if let Change::UpdateUser { user, .. } | Change::SetFlags { user, .. } = change {
