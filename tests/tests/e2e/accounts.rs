@@ -89,10 +89,13 @@ fn linking_by_hand() {
     let slapd = Slapd::start();
     let bindery = corp(&slapd).bindery();
     signed_in(&bindery.login("ann", "ann-secret"));
-    let id = user(&bindery, "ann")["id"].clone();
+    let before = user(&bindery, "ann");
+    assert_ne!(before["last_name"], "");
+    let id = before["id"].clone();
     let unlinked = bindery.run(&["user", "unlink", "ann"]);
     assert_eq!(unlinked.code, 0, "{unlinked:?}");
-    assert!(user(&bindery, "ann")["link"].is_null());
+    let alone = user(&bindery, "ann");
+    assert_eq!((&alone["link"], &alone["last_name"]), (&serde_json::Value::Null, &"".into()));
     refused(&bindery.login("ann", "ann-secret"), "account_conflict");
     let linked = bindery.run(&["user", "link", "ann", "corp"]);
     assert_eq!(linked.code, 0, "{linked:?}");
