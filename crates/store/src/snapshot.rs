@@ -46,7 +46,8 @@ macro_rules! link_columns {
     () => {
         "l.kind AS link_kind, l.source AS link_source, l.unique_id AS link_unique_id, l.user_id AS link_user_id, \
          l.group_id AS link_group_id, l.dn AS link_dn, l.dn_key AS link_dn_key, l.last_seen AS link_last_seen, \
-         l.fingerprint AS link_fingerprint, l.given_fields AS link_given_fields, l.given_flags AS link_given_flags"
+         l.fingerprint AS link_fingerprint, l.given_fields AS link_given_fields, l.given_flags AS link_given_flags, \
+         l.live_groups AS link_live_groups"
     };
 }
 pub(crate) use link_columns;
@@ -83,6 +84,7 @@ impl Row {
             fingerprint: self.get("link_fingerprint")?,
             given_fields: self.json("link_given_fields")?,
             given_flags: self.json("link_given_flags")?,
+            live_groups: self.json("link_live_groups")?,
         })
     }
 }

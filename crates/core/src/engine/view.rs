@@ -128,8 +128,8 @@ impl Engine {
             if memberships.is_empty() { Vec::new() } else { self.store().permissions_of_user(user.id).await? };
         let mut groups: Vec<String> = memberships.into_iter().map(|membership| membership.group_name).collect();
         groups.dedup();
-        if !user.live_groups.is_empty() && self.live_groups_count(links) {
-            let live: Vec<String> = user.live_groups.iter().cloned().collect();
+        let live = self.live_groups_that_count(&user, links);
+        if !live.is_empty() {
             permissions.extend(self.store().permissions_of_groups(&live).await?);
             permissions.sort();
             permissions.dedup();
@@ -137,12 +137,14 @@ impl Engine {
         Ok(UserView::new(user, links, groups, permissions))
     }
 
-    /// Groups that were read live give permissions only while the configuration says so.
-    fn live_groups_count(&self, links: &[Link]) -> bool {
+    /// Folded names of groups that were read live: they give permissions only while the configuration says so.
+    pub(crate) fn live_groups_that_count(&self, user: &User, links: &[Link]) -> Vec<String> {
         if links.is_empty() {
-            return self.settings().authorize_local_users;
+            let counts = self.settings().authorize_local_users;
+            return user.live_groups.iter().filter(|_| counts).cloned().collect();
         }
         let live = |source: &ActiveSource| source.rules.permissions == Permissions::Live;
-        links.iter().any(|link| self.source(&link.source).is_some_and(|source| live(&source)))
+        let counts = |link: &&Link| self.source(&link.source).is_some_and(|source| live(&source));
+        links.iter().filter(counts).flat_map(|link| &link.live_groups).cloned().collect()
     }
 }

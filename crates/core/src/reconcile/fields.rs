@@ -1,6 +1,6 @@
 //! Fields: set what the entry gives, clear what the source gave before and gives no longer, leave the rest.
 
-use super::{Terms, email_key, group_key, username_key};
+use super::{Terms, email_key, username_key};
 use crate::rules::{Decision, Update};
 use bindery_store::{Field, NewUser, User, UserState};
 use serde_json::Value;
@@ -32,7 +32,7 @@ pub(super) fn map(
 ) -> Mapped {
     let user = state.map(|state| &state.user);
     if user.is_some() && terms.provisioning.update == Update::OnCreate {
-        return Mapped { changed: live_groups(decision, user).into_iter().collect(), given: given.clone() };
+        return Mapped { changed: Vec::new(), given: given.clone() };
     }
     let values = values(decision);
     let kept = |name: &String| decision.fields.get(name).is_some_and(|field| field.keep);
@@ -42,7 +42,6 @@ pub(super) fn map(
     changed
         .extend(gone.map(|name| (name.as_str(), &Value::Null)).filter_map(|(name, value)| change(user, name, value)));
     changed.extend(values.iter().filter_map(|(name, value)| change(user, name, value)));
-    changed.extend(live_groups(decision, user));
     let given = values.keys().map(|name| (*name).to_owned()).chain(given.iter().filter(|name| kept(name)).cloned());
     Mapped { changed, given: given.collect() }
 }
@@ -61,13 +60,6 @@ fn rename(decision: &Decision, user: Option<&User>) -> Option<Field> {
     let (name, key) = (decision.username.clone(), username_key(&decision.username));
     let same = user.is_some_and(|user| user.username == name && user.username_key == key);
     (!same).then_some(Field::Username { name, key })
-}
-
-/// Groups, not a field that people read: kept true whatever `update` says.
-fn live_groups(decision: &Decision, user: Option<&User>) -> Option<Field> {
-    let keys: BTreeSet<String> = decision.live_permission_groups.iter().map(|name| group_key(name)).collect();
-    let same = user.map_or(keys.is_empty(), |user| user.live_groups == keys);
-    (!same).then_some(Field::LiveGroups(keys))
 }
 
 /// A field with a new value; null clears. `None` when it has that value already.

@@ -16,7 +16,9 @@ pub use unlink::unlink;
 use crate::Reason;
 use crate::rules::{Decision, LinkExisting, Provisioning, Refused, Step, fold};
 use bindery_directory::Person;
-use bindery_store::{Change, EntityKind, Expected, Link, NewUser, Owner, Plan, Snapshot, SnapshotRequest, UserState};
+use bindery_store::{
+    Change, EntityKind, Expected, Field, Link, NewUser, Owner, Plan, Snapshot, SnapshotRequest, UserState,
+};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use target::Target;
@@ -137,11 +139,16 @@ pub fn reconcile(
     let mapped = fields::map(terms, decision, state, given.unwrap_or(&BTreeSet::new()));
     let activity = flags::rule(terms, decision, state).map_err(refused)?;
 
+    let mut changed = mapped.changed.clone();
+    // What their namesake in a directory gave them counts no more: they have an entry of their own.
+    if state.is_some_and(|state| !state.user.live_groups.is_empty()) {
+        changed.push(Field::LiveGroups(BTreeSet::new()));
+    }
     let mut changes = Vec::new();
     match state {
         None => changes.push(Change::CreateUser(new_user(user, &mapped, &activity))),
-        Some(_) if mapped.changed.is_empty() => {}
-        Some(_) => changes.push(Change::UpdateUser { user, fields: mapped.changed }),
+        Some(_) if changed.is_empty() => {}
+        Some(_) => changes.push(Change::UpdateUser { user, fields: changed }),
     }
     let link = Link {
         kind: EntityKind::User,
@@ -154,6 +161,7 @@ pub fn reconcile(
         fingerprint: Some(fingerprint(person, decision)),
         given_fields: mapped.given,
         given_flags: flags::given(decision, linked),
+        live_groups: decision.live_permission_groups.iter().map(|name| group_key(name)).collect(),
     };
     changes.extend(link_change(&link, state));
     changes.extend(activity.changes(user, state.is_none()));

@@ -314,7 +314,7 @@ fn on_create_keeps_fields_and_keeps_flags_and_groups_true() {
     assert_eq!((&*state.user.email, state.user.profile.get("title")), ("a@x", Some(&json!("T"))));
     assert!(state.user.is_staff());
     assert_eq!(state.memberships[0].group_name, "Editors");
-    assert!(state.user.live_groups.contains("press"));
+    assert!(state.links[0].live_groups.contains("press"));
 }
 
 #[test]
@@ -621,9 +621,28 @@ fn live_groups_follow_the_directory() {
     let mut world = World::default();
     let live = Decision { live_permission_groups: vec!["Staff".into()], ..decision() };
     world.run(terms(&provisioning), &live).unwrap();
-    assert_eq!(Vec::from_iter(&world.user("ann").user.live_groups), ["staff"]);
+    let of = |world: &World, source| Vec::from_iter(world.user("ann").link(source).unwrap().live_groups.clone());
+    assert_eq!(of(&world, SOURCE), ["staff"]);
+    // Another source of the same person says nothing of this one's.
+    let other = Link { source: "other".into(), live_groups: BTreeSet::new(), ..world.user("ann").links[0].clone() };
+    world.apply(&Plan::from(vec![Change::Link(other)]));
+    let press = Decision { live_permission_groups: vec!["Press".into()], ..decision() };
+    world.run(Terms { source: "other", ..terms(&provisioning) }, &press).unwrap();
+    assert_eq!((of(&world, SOURCE), of(&world, "other")), (vec!["staff".to_owned()], vec!["press".to_owned()]));
+    world.run(terms(&provisioning), &decision()).unwrap();
+    assert!(of(&world, SOURCE).is_empty());
+    assert_eq!(of(&world, "other"), ["press"]);
+}
+
+#[test]
+fn what_a_namesake_gave_goes_when_somebody_is_adopted() {
+    let provisioning = Provisioning { link_existing: LinkExisting::Username, ..Provisioning::default() };
+    let mut world = World::default();
+    world.local("ann");
+    world.edit("ann", |user| user.live_groups = ["press".to_owned()].into());
     world.run(terms(&provisioning), &decision()).unwrap();
     assert!(world.user("ann").user.live_groups.is_empty());
+    assert!(world.plan(terms(&provisioning), &decision()).unwrap().plan.is_empty());
 }
 
 #[test]

@@ -43,6 +43,7 @@ CREATE TABLE links (
     fingerprint  BLOB,
     given_fields TEXT NOT NULL,
     given_flags  TEXT NOT NULL,
+    live_groups  TEXT NOT NULL,
     PRIMARY KEY (source, kind, unique_id),
     -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.
     UNIQUE (user_id, source),

@@ -1,5 +1,7 @@
 //! What each change does to the database.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::Run;
@@ -165,12 +167,13 @@ impl Run<'_> {
 
     fn link(&mut self, link: &Link) -> Result<(), StoreError> {
         let sql = "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
-                   given_fields, given_flags) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                   given_fields, given_flags, live_groups) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         self.may(sql, link_args(link))
     }
 
     fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
-        let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10, given_flags = $11 \
+        let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10, given_flags = $11, \
+                   live_groups = $12 \
                    WHERE kind = $1 AND source = $2 AND unique_id = $3 AND (user_id = $4 OR group_id = $5)";
         self.must(sql, link_args(link), "the link is gone")
     }
@@ -241,11 +244,16 @@ pub(super) fn user_args(user: &User) -> Vec<Arg> {
         user.flags.iter().map(|(name, on)| (name.clone(), *on)).collect::<serde_json::Value>(),
         user.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
         user.deactivated_by.as_ref().map(Deactivation::to_column),
-        user.live_groups.iter().filter(|name| guard::findable(name)).cloned().collect::<serde_json::Value>(),
+        findable(&user.live_groups),
     ]
 }
 
-/// `$1` to `$11` of the statements that write a link.
+/// Names that no local group can have are left out.
+fn findable(names: &BTreeSet<String>) -> serde_json::Value {
+    names.iter().filter(|name| guard::findable(name)).cloned().collect()
+}
+
+/// `$1` to `$12` of the statements that write a link.
 fn link_args(link: &Link) -> Vec<Arg> {
     let (user, group) = match link.kind {
         EntityKind::User => (Some(link.entity_id), None),
@@ -263,6 +271,7 @@ fn link_args(link: &Link) -> Vec<Arg> {
         link.fingerprint.clone(),
         link.given_fields.iter().cloned().collect::<serde_json::Value>(),
         link.given_flags.iter().cloned().collect::<serde_json::Value>(),
+        findable(&link.live_groups),
     ]
 }
 

@@ -141,8 +141,8 @@ pub struct User {
     pub profile: Profile,
     /// `is_active`, `is_staff`, `is_superuser` and the app's own.
     pub flags: Flags,
-    /// Folded names of local groups whose permissions count for this user without a membership being written, as their
-    /// directory's groups were when last read.
+    /// Folded names of local groups whose permissions count for this local user without a membership being written: those of
+    /// the directory's groups of their namesake when last read. What counts for somebody linked lies in [`Link::live_groups`].
     pub live_groups: BTreeSet<String>,
     /// A local password, if one was set.
     pub password_hash: Option<PasswordHash>,
@@ -264,6 +264,9 @@ pub struct Link {
     pub given_fields: BTreeSet<String>,
     /// Names of the flags that a rule of this source has decided, and that go with the link; never `is_active`.
     pub given_flags: BTreeSet<String>,
+    /// Folded names of local groups whose permissions count for the user without a membership being written, as this
+    /// source's groups were when last read.
+    pub live_groups: BTreeSet<String>,
 }
 
 /// A local group.
