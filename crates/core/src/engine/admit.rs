@@ -11,6 +11,7 @@ use crate::rules::{Decision, Facts, Refused, Step, decide};
 use crate::token::Token;
 use bindery_directory::{AccountState, Memberships, Person, Reader, account};
 use bindery_store::{Cause, Change, Link, Plan, UserState};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// Somebody else may write at the same time; more often than this it is no accident.
@@ -24,6 +25,8 @@ pub(crate) struct Entering<'a> {
     /// What an accepted bind said of the account; none where nobody bound.
     pub(crate) accepted: Option<AccountState>,
     pub(crate) typed: Option<&'a str>,
+    /// When the directory was asked for the entry: it is at most as new as that.
+    pub(crate) read_at: DateTime<Utc>,
 }
 
 /// Somebody who was let in, all of it written.
@@ -100,7 +103,7 @@ impl Engine {
     ) -> Result<Admitted, Rejection> {
         let (source, dn) = (entering.source, entering.person.dn.to_string());
         for _ in 0..TRIES {
-            let (reconciled, stored) = self.reconcile(source, entering.person, decision, true).await?;
+            let (reconciled, stored) = self.reconcile(entering, decision, true).await?;
             let (user, changed) = (reconciled.user, !reconciled.plan.is_empty());
             let link = reconciled.link.clone();
             let mut plan = reconciled.seen();
@@ -131,17 +134,16 @@ impl Engine {
     /// The plan for a decision against what is stored now, and whoever is linked to the entry.
     pub(crate) async fn reconcile(
         &self,
-        source: &ActiveSource,
-        person: &Person,
+        entering: &Entering<'_>,
         decision: &Decision,
         admit: bool,
     ) -> Result<(Reconciled, Option<UserState>), Rejection> {
-        let rules = &source.rules;
+        let (source, person, rules) = (entering.source, entering.person, &entering.source.rules);
         let terms =
             Terms { source: &source.slug, provisioning: &rules.provisioning, parent: rules.parent.as_deref(), admit };
         let snapshot = self.store().snapshot(&reconcile::request(terms, person, decision)).await?;
         let mut ids = || self.new_id();
-        let reconciled = reconcile::reconcile(terms, person, decision, &snapshot, self.now(), &mut ids)
+        let reconciled = reconcile::reconcile(terms, person, decision, &snapshot, entering.read_at, &mut ids)
             .map_err(|refused| Rejection::refused(refused.reason, refused.detail))?;
         Ok((reconciled, snapshot.linked))
     }
@@ -159,7 +161,7 @@ impl Engine {
             Err(error) => return shut_out_failed(&chain(&error)),
         };
         if let Some(decision) = refused.writable() {
-            match self.reconcile(source, person, decision, false).await {
+            match self.reconcile(entering, decision, false).await {
                 Ok((reconciled, _)) => {
                     if let Err(error) = self.store().apply(&reconciled.seen(), self.now()).await {
                         shut_out_failed(&chain(&error));

@@ -1,13 +1,13 @@
 //! Explaining one person: what sign-in would decide and why. Asks for no password, writes nothing.
 
+use super::Engine;
 use super::admit::Entering;
 use super::attempt::Rejection;
 use super::route::{Holder, Route};
-use super::{ActiveSource, Engine};
 use crate::reconcile::Reconciled;
 use crate::rules::{Decision, Facts, Truth, decide};
 use crate::{Outcome, Reason};
-use bindery_directory::{Person, Reader};
+use bindery_directory::Reader;
 use bindery_store::{Change, GroupRef, Owner, UserState};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,21 +137,25 @@ impl Engine {
                         "bind.method = \"as-user\" has no service account; nobody can be read without their password";
                     return Err(Rejection::unavailable(detail).at(&source.slug, None));
                 }
+                let read_at = self.now();
                 let (source, person) = self.find_in(&sources, &names).await?;
-                self.explain_person(name, &source, &person).await
+                let reader = Reader::service();
+                let entering = Entering {
+                    source: &source,
+                    person: &person,
+                    reader: &reader,
+                    accepted: None,
+                    typed: Some(name),
+                    read_at,
+                };
+                self.explain_person(&entering).await
             }
         }
     }
 
-    async fn explain_person(
-        &self,
-        name: &str,
-        source: &ActiveSource,
-        person: &Person,
-    ) -> Result<Explanation, Rejection> {
-        let reader = Reader::service();
-        let entering = Entering { source, person, reader: &reader, accepted: None, typed: Some(name) };
-        let (memberships, account) = self.facts(&entering, true).await;
+    async fn explain_person(&self, entering: &Entering<'_>) -> Result<Explanation, Rejection> {
+        let (source, person) = (entering.source, entering.person);
+        let (memberships, account) = self.facts(entering, true).await;
         let mut explanation = Explanation::blank(None);
         explanation.source = Some(source.slug.clone());
         explanation.dn = Some(person.dn.to_string());
@@ -162,7 +166,7 @@ impl Engine {
         let facts = Facts { person, memberships: &memberships, account: &account };
         let decision = match decide(&source.rules, facts) {
             Ok(mut decision) => {
-                if let Err(rejection) = self.populate(&entering, &memberships, &mut decision).await {
+                if let Err(rejection) = self.populate(entering, &memberships, &mut decision).await {
                     explanation.refuse(rejection.reason, rejection.outcome, rejection.detail);
                 }
                 Some(decision)
@@ -173,7 +177,7 @@ impl Engine {
             }
         };
         if let Some(decision) = decision {
-            self.explain_decision(&mut explanation, source, person, &decision).await?;
+            self.explain_decision(&mut explanation, entering, &decision).await?;
         }
         Ok(explanation)
     }
@@ -181,10 +185,10 @@ impl Engine {
     async fn explain_decision(
         &self,
         explanation: &mut Explanation,
-        source: &ActiveSource,
-        person: &Person,
+        entering: &Entering<'_>,
         decision: &Decision,
     ) -> Result<(), Rejection> {
+        let (source, person) = (entering.source, entering.person);
         let stored = self.store().user_by_link(&source.slug, &person.unique_id).await?;
         let stored = match stored {
             Some(user) => self.store().user_state(user.id).await?,
@@ -210,7 +214,7 @@ impl Engine {
             return Ok(());
         }
         let admit = explanation.outcome == Outcome::SignedIn;
-        match self.reconcile(source, person, decision, admit).await {
+        match self.reconcile(entering, decision, admit).await {
             Ok((reconciled, _)) => groups.extend(self.adopted(&reconciled).await?),
             Err(rejection) if admit => explanation.refuse(rejection.reason, rejection.outcome, rejection.detail),
             // The reason that came first stays.

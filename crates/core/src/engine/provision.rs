@@ -41,13 +41,14 @@ impl Engine {
     }
 
     async fn bring_in(&self, name: &str) -> Result<Option<UserView>, Rejection> {
+        let read_at = self.now();
         let (source, person) = match self.route(name).await? {
             Route::Local(user) => return Ok(self.view(user.user.id).await?),
             Route::Sources { sources, names, .. } => self.find_in(&sources, &names).await?,
         };
         let reader = Reader::service();
         let entering =
-            Entering { source: &source, person: &person, reader: &reader, accepted: None, typed: Some(name) };
+            Entering { source: &source, person: &person, reader: &reader, accepted: None, typed: Some(name), read_at };
         let admitted = self.admit(entering, &|_: &Admission, _: &mut Plan| None).await?;
         Ok(self.view(admitted.admission.user()).await?)
     }

@@ -51,14 +51,8 @@ impl Refreshes {
 impl Engine {
     /// When somebody's entry must be read again; none for local people and under "never".
     pub(crate) fn refresh_due(&self, found: &SessionWithUser) -> Option<DateTime<Utc>> {
-        let source = self.source(found.session.source.as_deref()?)?;
-        // Without a service account nobody can be read but by signing in.
-        if source.is_as_user() {
-            return None;
-        }
-        let link = link_of(found, &source)?;
-        let age = chrono::Duration::from_std(source.rules.provisioning.refresh_after?).ok()?;
-        link.last_seen.checked_add_signed(age)
+        let (source, link) = self.read_from(found, &found.links)?;
+        due(&source, link)
     }
 
     /// Reads somebody again, through the same path as a sign-in.
@@ -91,22 +85,37 @@ impl Engine {
         }
     }
 
-    /// Whether another request has read them while this one waited its turn.
+    /// Whether another request has read them while this one waited its turn, late enough for this one.
     async fn read_since(&self, found: &SessionWithUser, asked: DateTime<Utc>) -> Result<bool, Rejection> {
         let state = self.store().user_state(found.user.id).await?;
-        let slug = found.session.source.as_deref().unwrap_or_default();
-        Ok(state.as_ref().and_then(|state| state.link(slug)).is_some_and(|link| link.last_seen > asked))
+        let Some((source, link)) = state.as_ref().and_then(|state| self.read_from(found, &state.links)) else {
+            return Ok(false);
+        };
+        Ok(due(&source, link).is_none_or(|due| due > asked))
+    }
+
+    /// Where somebody is read from, and by which link: the source that answered for them.
+    fn read_from<'a>(&self, found: &SessionWithUser, links: &'a [Link]) -> Option<(Arc<ActiveSource>, &'a Link)> {
+        let mut links = links.iter();
+        match &found.session.source {
+            Some(slug) => Some((self.source(slug)?, links.find(|link| link.source == *slug)?)),
+            None => None,
+        }
+    }
+
+    /// What stands for them while they cannot be read.
+    pub(crate) fn reader_of(&self, found: &SessionWithUser) -> Option<Arc<ActiveSource>> {
+        self.read_from(found, &found.links).map(|(source, _)| source)
     }
 
     async fn read_again(&self, found: &SessionWithUser) -> Result<Admitted, Rejection> {
-        let slug = found.session.source.as_deref().unwrap_or_default();
-        let Some(source) = self.source(slug) else {
-            return Err(Rejection::refused(Reason::NoSuchUser, "the source is no longer configured"));
+        let Some((source, link)) = self.read_from(found, &found.links) else {
+            let detail = "the source is no longer configured, or the user no longer linked to it";
+            return Err(Rejection::refused(Reason::NoSuchUser, detail));
         };
-        let Some(link) = link_of(found, &source) else {
-            return Err(Rejection::refused(Reason::NoSuchUser, "the user is no longer linked to the source"));
-        };
+        let slug = source.slug.as_str();
         let hint = Dn::parse(&link.dn).ok();
+        let read_at = self.now();
         let read = source.directory.read(&link.unique_id, hint.as_ref(), &source.wanted).await;
         let person = match read {
             Ok(Some(person)) => person,
@@ -118,7 +127,8 @@ impl Engine {
             Err(error) => return Err(Rejection::unavailable(chain(&error)).at(slug, Some(&link.dn))),
         };
         let reader = Reader::service();
-        let entering = Entering { source: &source, person: &person, reader: &reader, accepted: None, typed: None };
+        let entering =
+            Entering { source: &source, person: &person, reader: &reader, accepted: None, typed: None, read_at };
         self.admit(entering, &|_: &Admission, _: &mut Plan| None).await
     }
 }
@@ -128,6 +138,12 @@ pub(crate) fn is_final(rejection: &Rejection) -> bool {
     rejection.outcome == Outcome::Refused && rejection.reason.is_some_and(ends_sessions)
 }
 
-fn link_of<'a>(found: &'a SessionWithUser, source: &ActiveSource) -> Option<&'a Link> {
-    found.links.iter().find(|link| link.source == source.slug)
+/// When the entry of a link must be read again; none under "never".
+fn due(source: &ActiveSource, link: &Link) -> Option<DateTime<Utc>> {
+    // Without a service account nobody can be read but by signing in.
+    if source.is_as_user() {
+        return None;
+    }
+    let age = chrono::Duration::from_std(source.rules.provisioning.refresh_after?).ok()?;
+    link.last_seen.checked_add_signed(age)
 }

@@ -208,7 +208,7 @@ impl Engine {
         if refresh::is_final(rejection) || rejection.reason == Some(Reason::Vetoed) {
             return Some(SessionState::Ended(Ended::NotAllowed(rejection.reason)));
         }
-        let source = found.session.source.as_deref().and_then(|slug| self.source(slug))?;
+        let source = self.reader_of(found)?;
         let detail = rejection.detail.clone();
         match &source.rules.provisioning.on_refresh_failure {
             RefreshFailure::Keep => None,

@@ -12,6 +12,7 @@ use crate::password::Verdict;
 use crate::{Outcome, Reason};
 use bindery_directory::{AccountState, Authentication, DirectoryError, Found, PasswordCheck, Person, Reader, Refusal};
 use bindery_store::{Change, Limit, NewAudit, PasswordHash, Plan, ThrottleKind};
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -132,6 +133,7 @@ impl Engine {
                 reader: &checked.reader,
                 accepted: Some(state),
                 typed: Some(&attempt.username),
+                read_at: checked.read_at,
             };
             let finish = |admission: &Admission, plan: &mut Plan| self.finish(attempt, admission, plan);
             let admitted = self.admit(entering, &finish).await.map_err(Rejection::after_password)?;
@@ -151,6 +153,7 @@ impl Engine {
         if source.is_as_user() {
             return self.check_as_user(attempt, source, name).await;
         }
+        let read_at = self.now();
         let person = match source.directory.find(name, &source.wanted).await {
             Ok(Found::One(person)) => person,
             Ok(Found::Nobody) => return Ok(None),
@@ -163,7 +166,7 @@ impl Engine {
         let check = source.directory.check_password(&person, &attempt.password).await;
         let check = check.map_err(|error| trouble(source, error))?;
         let dn = person.dn.to_string();
-        Ok(Some(Checked { person: Some(person), dn, check, reader: Reader::service() }))
+        Ok(Some(Checked { person: Some(person), dn, check, reader: Reader::service(), read_at }))
     }
 
     async fn check_as_user(
@@ -172,9 +175,10 @@ impl Engine {
         source: &ActiveSource,
         name: &str,
     ) -> Result<Option<Checked>, Trouble> {
+        let read_at = self.now();
         match source.directory.authenticate(name, &attempt.password, &source.wanted).await {
             Ok(Authentication::Checked { person, dn, check, reader }) => {
-                Ok(Some(Checked { person, dn: dn.to_string(), check, reader }))
+                Ok(Some(Checked { person, dn: dn.to_string(), check, reader, read_at }))
             }
             Ok(Authentication::Nobody) => Ok(None),
             Ok(Authentication::Several(dns)) => Err(Trouble::Rejected(ambiguous(source, &dns))),
@@ -353,6 +357,8 @@ struct Checked {
     dn: String,
     check: PasswordCheck,
     reader: Reader,
+    /// When the directory was asked for the entry.
+    read_at: DateTime<Utc>,
 }
 
 enum Trouble {

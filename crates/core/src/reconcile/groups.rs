@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(super) struct Subject<'a> {
     pub(super) user: Uuid,
     pub(super) state: Option<&'a UserState>,
-    pub(super) now: DateTime<Utc>,
+    pub(super) read_at: DateTime<Utc>,
 }
 
 /// What the decision grants and is not there is added, then what this source gave and grants no longer is taken back.
@@ -28,9 +28,9 @@ pub(super) fn plan(
     let own = owner(terms);
     let stored = subject.state.map_or(&[][..], |state| &state.memberships);
     let stored: Vec<&Membership> = stored.iter().filter(|membership| membership.owner == own).collect();
-    let now = subject.now;
+    let read_at = subject.read_at;
     let mut planner =
-        Planner { terms, snapshot, now, ids, made: BTreeMap::new(), tied: BTreeSet::new(), changes: Vec::new() };
+        Planner { terms, snapshot, read_at, ids, made: BTreeMap::new(), tied: BTreeSet::new(), changes: Vec::new() };
     let mut wanted = BTreeSet::new();
     for grant in &decision.groups {
         let group = planner.group(decision, grant);
@@ -61,7 +61,7 @@ enum Found {
 struct Planner<'a> {
     terms: Terms<'a>,
     snapshot: &'a Snapshot,
-    now: DateTime<Utc>,
+    read_at: DateTime<Utc>,
     ids: &'a mut dyn FnMut() -> Uuid,
     /// Names that this plan gives out, and to which group.
     made: BTreeMap<String, Uuid>,
@@ -137,7 +137,7 @@ impl Planner<'_> {
             entity_id: group,
             dn: dn.clone(),
             dn_key: Dn::parse(dn).map_or_else(|_| dn.clone(), |dn| dn.key()),
-            last_seen: self.now,
+            last_seen: self.read_at,
             ..Link::default()
         }));
     }

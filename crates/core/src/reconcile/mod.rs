@@ -46,7 +46,7 @@ pub struct Reconciled {
     pub standing: Standing,
     /// Only what has to change; empty when everything is as it should be.
     pub plan: Plan,
-    /// Their link as it is after the plan, seen now.
+    /// Their link as it is after the plan, seen when the entry was read.
     pub link: Link,
 }
 
@@ -109,7 +109,8 @@ pub fn request(terms: Terms<'_>, person: &Person, decision: &Decision) -> Snapsh
     }
 }
 
-/// The difference between what is stored and what the rules say.
+/// The difference between what is stored and what the rules say. `read_at` is when the directory was asked for the entry, and
+/// becomes the time that its link was last seen.
 ///
 /// # Errors
 ///
@@ -120,7 +121,7 @@ pub fn reconcile(
     person: &Person,
     decision: &Decision,
     snapshot: &Snapshot,
-    now: DateTime<Utc>,
+    read_at: DateTime<Utc>,
     ids: &mut dyn FnMut() -> Uuid,
 ) -> Result<Reconciled, Refused> {
     let refused = |(reason, detail): (Reason, String)| Refused {
@@ -157,7 +158,7 @@ pub fn reconcile(
         entity_id: user,
         dn: person.dn.to_string(),
         dn_key: person.dn.key(),
-        last_seen: now,
+        last_seen: read_at,
         fingerprint: Some(fingerprint(person, decision)),
         given_fields: mapped.given,
         given_flags: flags::given(decision, linked),
@@ -165,7 +166,7 @@ pub fn reconcile(
     };
     changes.extend(link_change(&link, state));
     changes.extend(activity.changes(user, state.is_none()));
-    changes.extend(groups::plan(terms, decision, snapshot, groups::Subject { user, state, now }, ids));
+    changes.extend(groups::plan(terms, decision, snapshot, groups::Subject { user, state, read_at }, ids));
 
     let expected = state.map(|state| Expected { user, version: state.user.version });
     let expected = if changes.is_empty() { Vec::new() } else { expected.into_iter().collect() };

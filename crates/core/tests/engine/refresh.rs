@@ -1,14 +1,14 @@
 //! Refresh: what a request finds out about somebody who signed in before.
 
-use crate::world::{Setup, World, assert_signed_in};
-use bindery_core::Reason;
+use crate::world::{Setup, StoppedClock, World, assert_signed_in};
 use bindery_core::engine::{Ended, SessionState};
 use bindery_core::events::{EventHandler, Populate, Veto};
 use bindery_core::token::Token;
+use bindery_core::{Clock, Reason};
 use bindery_demo_directory::company;
 use futures::future::BoxFuture;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const EACH: &str = "[sources.larkspur.provisioning]\nrefresh_after = \"0s\"\n";
@@ -197,6 +197,53 @@ async fn signing_in_ends_a_backoff() {
     let fresh = world.enter("ann").await;
     world.current(&fresh).await;
     world.current(&token).await;
+}
+
+/// Moves the clock in the middle of a sign-in, and counts.
+#[derive(Default)]
+struct Slow {
+    clock: OnceLock<StoppedClock>,
+    reads: AtomicUsize,
+}
+
+impl EventHandler for Slow {
+    fn populate<'a>(&'a self, _: Populate<'a>) -> BoxFuture<'a, Result<(), Veto>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.clock.get().unwrap().advance(Duration::from_mins(5));
+        Box::pin(async { Ok(()) })
+    }
+}
+
+async fn slow(source: &str) -> (World, Arc<Slow>) {
+    let slow = Arc::new(Slow::default());
+    let setup = Setup { source: source.to_owned(), handlers: vec![slow.clone()], ..Setup::default() };
+    let world = World::new(setup).await;
+    assert!(slow.clock.set(world.clock.clone()).is_ok());
+    (world, slow)
+}
+
+#[tokio::test]
+async fn last_seen_is_when_the_entry_was_read() {
+    let (world, _) = slow("[sources.larkspur.provisioning]\nrefresh_after = \"10m\"\n").await;
+    let asked = world.clock.now();
+    let token = world.enter("leo").await;
+    assert_eq!(world.user("leo").await.unwrap().link.unwrap().last_seen, asked);
+    // Ten minutes after the read, not after the write.
+    world.clock.advance(Duration::from_mins(6));
+    let asked = world.clock.now();
+    world.current(&token).await;
+    assert_eq!(world.user("leo").await.unwrap().link.unwrap().last_seen, asked);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_read_under_way_takes_what_it_gives() {
+    let (world, slow) = slow("[sources.larkspur.provisioning]\nrefresh_after = \"1h\"\n").await;
+    let token = world.enter("leo").await;
+    world.clock.advance(Duration::from_hours(2));
+    let before = slow.reads.load(Ordering::SeqCst);
+    let states = futures::future::join_all((0..20).map(|_| world.engine.session(&token))).await;
+    assert!(states.iter().all(|state| matches!(state, SessionState::Active(_))));
+    assert_eq!(slow.reads.load(Ordering::SeqCst), before + 1);
 }
 
 #[tokio::test]

@@ -298,6 +298,7 @@ async fn set_password(engine: &Engine, name: &str) -> Result<Exit, Failure> {
 
 async fn link(engine: &Engine, user: &User, source: &str, entry: &str) -> Result<(), Failure> {
     let active = context::source(engine, source)?;
+    let read_at = engine.now();
     let person = match active.directory.find(entry, &Wanted::default()).await? {
         Found::One(person) => person,
         Found::Nobody => return Err(Failure::refused(format!("source {source} has nobody named {entry:?}"))),
@@ -313,7 +314,7 @@ async fn link(engine: &Engine, user: &User, source: &str, entry: &str) -> Result
         entity_id: user.id,
         dn: person.dn.to_string(),
         dn_key: person.dn.key(),
-        last_seen: engine.now(),
+        last_seen: read_at,
         ..Link::default()
     };
     match engine.store().apply(&Plan::from(vec![Change::Link(link)]), engine.now()).await {
