@@ -94,12 +94,15 @@ impl Engine {
         Ok(due(&source, link).is_none_or(|due| due > asked))
     }
 
-    /// Where somebody is read from, and by which link: the source that answered for them.
+    /// Where somebody is read from, and by which link: the source that answered for them, or the one that a person of a
+    /// local password has been linked to since.
     fn read_from<'a>(&self, found: &SessionWithUser, links: &'a [Link]) -> Option<(Arc<ActiveSource>, &'a Link)> {
         let mut links = links.iter();
         match &found.session.source {
             Some(slug) => Some((self.source(slug)?, links.find(|link| link.source == *slug)?)),
-            None => None,
+            None => {
+                links.find_map(|link| Some((self.source(&link.source).filter(|source| !source.is_as_user())?, link)))
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use bindery_core::events::{EventHandler, Populate, Veto};
 use bindery_core::token::Token;
 use bindery_core::{Clock, Reason};
 use bindery_demo_directory::company;
+use bindery_store::{Change, Link};
 use futures::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -197,6 +198,33 @@ async fn signing_in_ends_a_backoff() {
     let fresh = world.enter("ann").await;
     world.current(&fresh).await;
     world.current(&token).await;
+}
+
+#[tokio::test]
+async fn who_signed_in_by_a_local_password_is_read_once_they_are_linked() {
+    let world = World::with(EACH).await;
+    let user = world.local("root", Some("correct horse")).await;
+    let token = world.sign_in("root", "correct horse").await.token.unwrap();
+    let leo = world.explain("leo").await;
+    let link = Link {
+        source: leo.source.unwrap(),
+        unique_id: leo.unique_id.unwrap(),
+        entity_id: user,
+        dn: leo.dn.unwrap(),
+        last_seen: world.clock.now(),
+        ..Link::default()
+    };
+    assert_eq!(world.current(&token).await.user.email, "");
+    world.apply(vec![Change::Link(link)]).await;
+    world.clock.advance(Duration::from_secs(1));
+    let read = async {
+        while world.current(&token).await.user.email != "leo@larkspur.example" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), read).await.expect("read as soon as the link is known");
+    world.set("leo", "nsAccountLock", "TRUE").await;
+    ends(&world, &token, Reason::AccountDisabled).await;
 }
 
 /// Moves the clock in the middle of a sign-in, and counts.
