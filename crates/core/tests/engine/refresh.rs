@@ -265,9 +265,9 @@ async fn last_seen_is_when_the_entry_was_read() {
 
 #[tokio::test]
 async fn who_waits_for_a_read_under_way_takes_what_it_gives() {
-    let (world, slow) = slow("[sources.larkspur.provisioning]\nrefresh_after = \"1h\"\n").await;
+    let (world, slow) = slow("[sources.larkspur.provisioning]\nrefresh_after = \"30m\"\n").await;
     let token = world.enter("leo").await;
-    world.clock.advance(Duration::from_hours(2));
+    world.clock.advance(Duration::from_mins(40));
     let before = slow.reads.load(Ordering::SeqCst);
     let states = futures::future::join_all((0..20).map(|_| world.engine.session(&token))).await;
     assert!(states.iter().all(|state| matches!(state, SessionState::Active(_))));

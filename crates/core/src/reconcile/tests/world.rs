@@ -163,7 +163,10 @@ impl World {
             Change::Link(link) => self.link(link),
             Change::UpdateLink(link) => {
                 let links = &mut self.state(link.entity_id).links;
-                let at = links.iter().position(|stored| stored.unique_id == link.unique_id).unwrap();
+                let at = links
+                    .iter()
+                    .position(|stored| (&stored.source, &stored.unique_id) == (&link.source, &link.unique_id))
+                    .unwrap();
                 links[at] = link;
             }
             Change::AddMembership { user, group, owner } => {
