@@ -3,7 +3,9 @@
 
 use crate::servers::{Lease, NOT_FOLLOWED, Servers};
 use crate::{DirectoryError, Reader};
-use bindery_ldap::{Connection, Dn, DnError, Entry, LdapResult, ResultCode, Scope, SearchOutcome, SearchRequest};
+use bindery_ldap::{
+    Connection, Dn, DnError, Entry, Error, LdapResult, ResultCode, Scope, SearchOutcome, SearchRequest,
+};
 use std::sync::Arc;
 
 /// A way to the directory.
@@ -86,9 +88,23 @@ impl Own<'_> {
     }
 }
 
+/// What a search that came back lacks, and what the server said to it.
+pub(crate) struct Short {
+    why: String,
+    said: Option<Error>,
+}
+
+impl From<String> for Short {
+    fn from(why: String) -> Self {
+        Self { why, said: None }
+    }
+}
+
 /// A search that came back, but not whole.
-pub(crate) fn failed(slug: &str, request: &SearchRequest, detail: String) -> DirectoryError {
-    DirectoryError::Operation { slug: slug.to_owned(), operation: describe(request), detail, source: None }
+pub(crate) fn failed(slug: &str, request: &SearchRequest, short: impl Into<Short>) -> DirectoryError {
+    let Short { why, said } = short.into();
+    let (slug, operation) = (slug.to_owned(), describe(request));
+    DirectoryError::Operation { slug, operation, detail: why, source: said.map(Arc::new) }
 }
 
 pub(crate) fn describe(request: &SearchRequest) -> String {
@@ -96,27 +112,30 @@ pub(crate) fn describe(request: &SearchRequest) -> String {
 }
 
 /// Why an outcome is not the whole truth about its base; `None` when it is.
-pub(crate) fn shortcoming(outcome: &SearchOutcome, base: &Dn) -> Option<String> {
+pub(crate) fn shortcoming(outcome: &SearchOutcome, base: &Dn) -> Option<Short> {
     if outcome.result.code != ResultCode::SUCCESS {
-        return Some(in_words(&outcome.result));
+        let said = Error::Refused { operation: "search", result: outcome.result.clone() };
+        return Some(Short { why: in_words(&outcome.result), said: Some(said) });
     }
     let inside = outcome.references.iter().flatten().find(|url| is_inside(url, base));
     inside.map(|url| match outcome.result.message.strip_prefix(NOT_FOLLOWED) {
-        Some(why) => format!("part of it lies elsewhere ({url}), and was not followed: {why}"),
-        None => format!("part of it lies elsewhere ({url}), and referrals are not followed"),
+        Some(why) => Short::from(format!("part of it lies elsewhere ({url}), and was not followed: {why}")),
+        None => Short::from(format!("part of it lies elsewhere ({url}), and referrals are not followed")),
     })
 }
 
 pub(crate) fn in_words(result: &LdapResult) -> String {
+    // As the error below says it, so that whoever shows both says it once.
+    let said = Error::Refused { operation: "search", result: result.clone() };
     match result.code {
         ResultCode::SIZE_LIMIT_EXCEEDED | ResultCode::ADMIN_LIMIT_EXCEEDED => {
-            format!("the server's size limit cut it short ({result}); raise the limit of the service account")
+            format!("the server's size limit cut it short ({said}); raise the limit of the service account")
         }
-        ResultCode::TIME_LIMIT_EXCEEDED => format!("the server's time limit cut it short ({result})"),
-        ResultCode::NO_SUCH_OBJECT => format!("the base is not there, or may not be read ({result})"),
-        ResultCode::REFERRAL if result.message.starts_with(NOT_FOLLOWED) => format!("it lies elsewhere ({result})"),
-        ResultCode::REFERRAL => format!("it lies elsewhere ({result}), and referrals are not followed"),
-        _ => result.to_string(),
+        ResultCode::TIME_LIMIT_EXCEEDED => format!("the server's time limit cut it short ({said})"),
+        ResultCode::NO_SUCH_OBJECT => format!("the base is not there, or may not be read ({said})"),
+        ResultCode::REFERRAL if result.message.starts_with(NOT_FOLLOWED) => format!("it lies elsewhere ({said})"),
+        ResultCode::REFERRAL => format!("it lies elsewhere ({said}), and referrals are not followed"),
+        _ => said.to_string(),
     }
 }
 

@@ -62,6 +62,16 @@ fn silent() -> String {
 }
 
 #[test]
+fn a_base_that_is_not_there_is_an_answer_and_no_outage() {
+    let slapd = Slapd::start();
+    let install = Install::new(&slapd, "");
+    let ended = install.run(&["directory", "search", "corp", "(uid=ann)", "--base", "ou=nowhere,dc=example,dc=test"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the base is not there, or may not be read"), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("noSuchObject").count(), 1, "said once: {}", ended.stderr);
+}
+
+#[test]
 fn a_good_source_has_nothing_to_mend() {
     let slapd = Slapd::start();
     let install =
