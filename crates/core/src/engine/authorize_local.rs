@@ -8,26 +8,34 @@ use bindery_store::{Change, Field, Plan};
 use std::collections::BTreeSet;
 
 impl Engine {
-    /// Permissions of local people whose name a directory knows too (`authorize_local_users`). A
-    /// directory that cannot answer gives and takes nothing.
+    /// Writes down what the directory groups of a local person's namesake are. A directory that cannot answer gives and
+    /// takes nothing.
     pub(crate) async fn authorize_local(&self, state: &Holder, plan: &mut Plan) {
-        if !self.settings().authorize_local_users {
-            // What was given while the setting was on goes with it.
-            return set_live_groups(state, BTreeSet::new(), plan);
+        if let Ok(live) = self.groups_of_namesake(&state.user.username).await
+            && state.user.live_groups != live
+        {
+            plan.changes.push(Change::UpdateUser { user: state.user.id, fields: vec![Field::LiveGroups(live)] });
         }
-        let names = [state.user.username.clone()];
+    }
+
+    /// The folded names of the directory groups of whoever has a local person's name, in the first source that knows it;
+    /// none where `authorize_local_users` is off: what was given while it was on goes with it. An error is no answer.
+    pub(crate) async fn groups_of_namesake(&self, username: &str) -> Result<BTreeSet<String>, String> {
+        if !self.settings().authorize_local_users {
+            return Ok(BTreeSet::new());
+        }
+        let names = [username.to_owned()];
         for source in self.sources().iter().filter(|source| !source.is_as_user()) {
-            let live = match self.live_groups(source, &names).await {
-                Ok(None) => continue,
-                Ok(Some(live)) => live,
+            match self.live_groups(source, &names).await {
+                Ok(None) => {}
+                Ok(Some(live)) => return Ok(live),
                 Err(detail) => {
                     tracing::warn!(target: "bindery_core::sign_in", source = source.slug, detail, "permissions were not read");
-                    return;
+                    return Err(detail);
                 }
-            };
-            return set_live_groups(state, live, plan);
+            }
         }
-        set_live_groups(state, BTreeSet::new(), plan);
+        Ok(BTreeSet::new())
     }
 
     /// The folded names of the directory groups of whoever has the name; `None` where nobody has.
@@ -48,11 +56,5 @@ impl Engine {
             }
         }
         Ok(None)
-    }
-}
-
-fn set_live_groups(state: &Holder, live: BTreeSet<String>, plan: &mut Plan) {
-    if state.user.live_groups != live {
-        plan.changes.push(Change::UpdateUser { user: state.user.id, fields: vec![Field::LiveGroups(live)] });
     }
 }

@@ -4,11 +4,11 @@ use super::Engine;
 use super::admit::Entering;
 use super::attempt::Rejection;
 use super::route::{Holder, Route};
-use crate::reconcile::Reconciled;
-use crate::rules::{Decision, Facts, Truth, decide};
+use crate::reconcile::{Reconciled, Standing};
+use crate::rules::{Decision, Facts, Truth, Update, decide};
 use crate::{Outcome, Reason};
 use bindery_directory::Reader;
-use bindery_store::{Change, GroupRef, Owner, UserState};
+use bindery_store::{Link, Owner, UserState};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,6 +119,9 @@ impl Explanation {
     }
 }
 
+/// Where the fields of somebody come from who is not updated any more.
+const ON_CREATE: &str = "as stored: provisioning.update = \"on-create\"";
+
 impl Engine {
     /// What sign-in would decide about a name, as the right password would get it.
     pub async fn explain(&self, name: &str) -> Explanation {
@@ -188,13 +191,19 @@ impl Engine {
         entering: &Entering<'_>,
         decision: &Decision,
     ) -> Result<(), Rejection> {
-        let (source, person) = (entering.source, entering.person);
-        let stored = self.store().user_by_link(&source.slug, &person.unique_id).await?;
-        let stored = match stored {
-            Some(user) => self.store().user_state(user.id).await?,
-            None => None,
-        };
-        explanation.fields = fields(decision, stored.as_ref());
+        let source = entering.source;
+        let mut reconciled = None;
+        if !decision.username.is_empty() {
+            let admit = explanation.outcome == Outcome::SignedIn;
+            match self.reconcile(entering, decision, admit).await {
+                Ok((done, _)) => reconciled = Some(done),
+                Err(rejection) if admit => explanation.refuse(rejection.reason, rejection.outcome, rejection.detail),
+                // The reason that came first stays.
+                Err(_) => {}
+            }
+        }
+        let stored = self.stored(entering, reconciled.as_ref()).await?;
+        explanation.fields = fields(decision, stored.as_ref(), source.rules.provisioning.update);
         explanation.flags = decision
             .flags
             .iter()
@@ -209,31 +218,38 @@ impl Engine {
 
         let mut groups: BTreeSet<String> = decision.groups.iter().map(|grant| grant.name.clone()).collect();
         groups.extend(by_hand(stored.as_ref(), &source.slug));
-        if decision.username.is_empty() {
-            explanation.local_groups = in_order(groups);
-            return Ok(());
+        if !decision.username.is_empty() {
+            let mut live = decision.live_permission_groups.clone();
+            live.extend(stored.iter().flat_map(|state| self.live_elsewhere(state, &source.slug)));
+            explanation.permissions = self.permissions_through(&groups, &live).await?;
         }
-        let admit = explanation.outcome == Outcome::SignedIn;
-        match self.reconcile(entering, decision, admit).await {
-            Ok((reconciled, _)) => groups.extend(self.adopted(&reconciled).await?),
-            Err(rejection) if admit => explanation.refuse(rejection.reason, rejection.outcome, rejection.detail),
-            // The reason that came first stays.
-            Err(_) => {}
-        }
-        explanation.permissions = self.permissions_through(&groups, &decision.live_permission_groups).await?;
         explanation.local_groups = in_order(groups);
         Ok(())
     }
 
-    /// Groups that a person would bring along by adopting a local account.
-    async fn adopted(&self, reconciled: &Reconciled) -> Result<Vec<String>, Rejection> {
-        let adopts = matches!(reconciled.standing, crate::reconcile::Standing::Adopted);
-        if !adopts {
-            return Ok(Vec::new());
+    /// The stored user that the entry is or would become, if there is one.
+    async fn stored(
+        &self,
+        entering: &Entering<'_>,
+        reconciled: Option<&Reconciled>,
+    ) -> Result<Option<UserState>, Rejection> {
+        let user = match reconciled {
+            Some(reconciled) => Some(reconciled.user).filter(|_| reconciled.standing != Standing::Created),
+            None => {
+                let linked = self.store().user_by_link(&entering.source.slug, &entering.person.unique_id).await?;
+                linked.map(|user| user.id)
+            }
+        };
+        match user {
+            Some(user) => Ok(self.store().user_state(user).await?),
+            None => Ok(None),
         }
-        let removed: Vec<_> = reconciled.plan.changes.iter().filter_map(removed_group).collect();
-        let memberships = self.store().memberships(reconciled.user).await?;
-        Ok(memberships.into_iter().filter(|m| !removed.contains(&m.group_id)).map(|m| m.group_name).collect())
+    }
+
+    /// What was read live in the other sources that somebody is linked to.
+    fn live_elsewhere(&self, state: &UserState, source: &str) -> Vec<String> {
+        let others: Vec<Link> = state.links.iter().filter(|link| link.source != source).cloned().collect();
+        if others.is_empty() { Vec::new() } else { self.live_groups_that_count(&state.user, &others) }
     }
 
     async fn permissions_through(&self, groups: &BTreeSet<String>, live: &[String]) -> Result<Vec<String>, Rejection> {
@@ -248,7 +264,13 @@ impl Engine {
             let detail = "the local account is deactivated".to_owned();
             explanation.refuse(Some(Reason::AccountDisabled), Outcome::Refused, detail);
         }
-        let view = self.view_of(state.user, &state.links).await?;
+        let mut user = state.user;
+        match self.groups_of_namesake(&user.username).await {
+            Ok(live) => user.live_groups = live,
+            // As at a sign-in: what was read last stays.
+            Err(detail) => explanation.groups_incomplete = Some(detail),
+        }
+        let view = self.view_of(user, &state.links).await?;
         let local = |value: &str| FieldView { value: value.into(), from: "set by hand".to_owned() };
         let named = [
             ("username", &view.username),
@@ -267,7 +289,11 @@ impl Engine {
     }
 }
 
-fn fields(decision: &Decision, stored: Option<&UserState>) -> BTreeMap<String, FieldView> {
+fn fields(decision: &Decision, stored: Option<&UserState>, update: Update) -> BTreeMap<String, FieldView> {
+    if let Some(state) = stored.filter(|_| update == Update::OnCreate) {
+        let kept = |name: &String| FieldView { value: stored_field(state, name), from: ON_CREATE.to_owned() };
+        return decision.fields.keys().map(|name| (name.clone(), kept(name))).collect();
+    }
     let view = |(name, field): (&String, &crate::rules::FieldValue)| {
         let kept = || stored.map_or(serde_json::Value::Null, |state| stored_field(state, name));
         let value = if field.keep { kept() } else { field.value.clone() };
@@ -291,6 +317,7 @@ fn in_order(groups: BTreeSet<String>) -> Vec<String> {
 fn stored_field(state: &UserState, name: &str) -> serde_json::Value {
     let user = &state.user;
     match name {
+        "username" => user.username.clone().into(),
         "first_name" => user.first_name.clone().into(),
         "last_name" => user.last_name.clone().into(),
         "email" => user.email.clone().into(),
@@ -304,13 +331,6 @@ fn by_hand(stored: Option<&UserState>, source: &str) -> Vec<String> {
     let memberships = stored.map(|state| state.memberships.as_slice()).unwrap_or_default();
     let others = memberships.iter().filter(|membership| membership.owner != Owner::Source(source.to_owned()));
     others.map(|membership| membership.group_name.clone()).collect()
-}
-
-fn removed_group(change: &Change) -> Option<uuid::Uuid> {
-    match change {
-        Change::RemoveMembership { group: GroupRef::Id(id), .. } => Some(*id),
-        _ => None,
-    }
 }
 
 impl From<&bindery_directory::Group> for GroupView {
