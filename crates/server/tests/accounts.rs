@@ -121,6 +121,98 @@ fn a_password_is_read_to_the_end_and_never_shown() {
     login("battery staple", 0, Value::Null);
 }
 
+/// `make_password("correct horse", salt="seasalt")` of Django, at 1,000 rounds.
+const DJANGO: &str = "pbkdf2_sha256$1000$seasalt$mQnueSakb748zqBAC1tmWVZsZbi2zPGZarEzTGdfmso=";
+
+#[test]
+fn a_dump_of_django_becomes_users_who_sign_in_as_before() {
+    let install = Install::new();
+    install.done(&["user", "create", "root"]);
+    let user = |pk: u32, name: &str, password: &str, groups: &[u32]| {
+        serde_json::json!({"model": "auth.user", "pk": pk, "fields": {
+            "username": name, "password": password, "email": format!("{name}@example.com"), "first_name": "A",
+            "last_name": "B", "is_active": name != "gone", "is_staff": true, "is_superuser": false,
+            "last_login": null, "date_joined": "2020-01-01T00:00:00Z", "groups": groups, "user_permissions": [],
+            "phone": "17",
+        }})
+    };
+    let dump = serde_json::json!([
+        {"model": "auth.group", "pk": 3, "fields": {"name": "Editors", "permissions": [1]}},
+        {"model": "auth.permission", "pk": 1, "fields": {"codename": "x"}},
+        user(1, "root", DJANGO, &[]),
+        user(2, "Ann", DJANGO, &[3]),
+        user(3, "bob", "!unusable", &[]),
+        user(4, "gone", DJANGO, &[]),
+        user(5, "carla", "md5$salt$secret-hash", &[]),
+        user(6, "dora", "argon2$argon2id$v=19$m=4194304,t=2,p=1$c2FsdHNhbHQ$c2VjcmV0LWhhc2gtc2VjcmV0LWhhc2g", &[]),
+        user(7, "ANN", DJANGO, &[]),
+        user(8, "eve", DJANGO, &[99]),
+    ]);
+    std::fs::write(install.path().join("dump.json"), dump.to_string()).unwrap();
+    let run = |more: &[&str]| {
+        let line = [&["user", "import", "dump.json", "--format", "json"], more].concat();
+        let output = install.command(&line).assert().code(1).get_output().clone();
+        let said = String::from_utf8([output.stdout.clone(), output.stderr].concat()).unwrap();
+        assert!(!said.contains("secret-hash") && !said.contains("c2Vj") && !said.contains("mQnu"), "{said}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let actions = |report: &Value| -> Vec<String> {
+        let rows = report["users"].as_array().unwrap().iter();
+        rows.map(|row| format!("{} {}", row["username"].as_str().unwrap(), row["action"].as_str().unwrap())).collect()
+    };
+    let expected = [
+        "root exists",
+        "Ann created",
+        "bob created",
+        "gone created",
+        "carla failed",
+        "dora failed",
+        "ANN failed",
+        "eve failed",
+    ];
+    let foretold = run(&["--dry-run"]);
+    assert_eq!(actions(&foretold), expected);
+    assert!(install.refused(&["user", "show", "ann"]).contains("no user"), "a dry run writes nothing");
+    let report = run(&[]);
+    assert_eq!(actions(&report), expected);
+    assert_eq!((&report["created"], &report["existing"], &report["failed"]), (&3.into(), &1.into(), &4.into()));
+    assert!(report["users"][5]["detail"].as_str().unwrap().contains("m = 4194304"), "{report}");
+
+    let ann = install.json(&["user", "show", "ann"]);
+    assert_eq!((&ann["email"], &ann["groups"]), (&"Ann@example.com".into(), &serde_json::json!(["Editors"])));
+    assert_eq!((&ann["is_staff"], &ann["profile"]), (&true.into(), &serde_json::json!({"phone": "17"})));
+    assert_eq!(install.json(&["user", "show", "root"])["email"], "", "who exists is left alone");
+    let login = |name: &str, code: i32| {
+        install.command(&["login", name, "--password-stdin"]).write_stdin("correct horse").assert().code(code);
+    };
+    login("ann", 0);
+    login("ann", 0);
+    login("bob", 1);
+    login("gone", 1);
+    assert_eq!(run(&[])["existing"], 4, "run again, it leaves who is there");
+}
+
+#[test]
+fn a_table_is_imported_too() {
+    let install = Install::new();
+    let table = format!(
+        "username,email,password,is_staff,groups,room\nann,ann@example.com,{DJANGO},t,Editors; Press,12\nbob,,,,,\n,x,,,,\n"
+    );
+    let import = |line: &[&str], input: &str| {
+        install.command(&[&["user", "import"], line].concat()).write_stdin(input.to_owned()).assert()
+    };
+    import(&["-"], &table).code(2);
+    import(&["-", "--input", "json"], &table).code(2);
+    import(&["-", "--input", "csv"], "name\nann\n").code(2);
+    let said = import(&["-", "--input", "csv"], &table).code(1).get_output().stdout.clone();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("2 created, 0 exist already, 1 failed"), "{said}");
+    let ann = install.json(&["user", "show", "ann"]);
+    assert_eq!((&ann["is_staff"], &ann["groups"]), (&true.into(), &serde_json::json!(["Editors", "Press"])));
+    assert_eq!(ann["profile"]["room"], "12");
+    assert_eq!(install.json(&["user", "show", "bob"])["is_active"], true);
+}
+
 #[test]
 fn groups_hold_people_and_permissions() {
     let install = Install::new();

@@ -1,5 +1,7 @@
 //! `bindery user`: local users, by hand.
 
+mod import;
+
 use bindery_core::engine::{Engine, UserView};
 use bindery_core::name::fold;
 use bindery_core::reconcile;
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Deactivate(Name),
     /// Deletes a user with everything that is theirs
     Delete(Name),
+    /// Brings in the users of another application, with their password hashes
+    Import(import::Import),
 }
 
 /// One user.
@@ -114,6 +118,7 @@ pub(crate) async fn run(cli: &Cli, command: &Command) -> Result<Exit, Failure> {
         Command::Delete(it) => {
             change(engine, &it.name, |state| Ok(Plan::from(vec![Change::DeleteUser { user: state.user.id }]))).await
         }
+        Command::Import(it) => import::run(engine, it, config.sign_in.lowercase_usernames, output).await,
     }
 }
 
@@ -234,6 +239,15 @@ fn text_of(value: &serde_json::Value) -> String {
     }
 }
 
+/// A username as it is shown and as it is compared.
+fn username(name: &str, lowercase: bool) -> Result<(String, String), String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err("a username is a text without control characters".to_owned());
+    }
+    Ok((if lowercase { name.to_lowercase() } else { name.to_owned() }, fold(name)))
+}
+
 async fn create(
     engine: &Engine,
     name: &str,
@@ -242,14 +256,11 @@ async fn create(
     password: Option<SecretString>,
     lowercase: bool,
 ) -> Result<Uuid, Failure> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().any(char::is_control) {
-        return Err(Failure::usage("a username is a text without control characters"));
-    }
+    let (username, username_key) = username(name, lowercase).map_err(Failure::usage)?;
     let mut user = NewUser {
         id: engine.new_id(),
-        username: if lowercase { name.to_lowercase() } else { name.to_owned() },
-        username_key: fold(name),
+        username,
+        username_key,
         email: email.to_owned(),
         email_key: fold(email),
         ..NewUser::default()
