@@ -18,6 +18,7 @@ mod load;
 mod me;
 mod sign_in;
 mod start;
+mod store;
 
 use std::process::Command;
 use std::time::Duration;
@@ -46,6 +47,8 @@ enum What {
     Me,
     /// From start to `/readyz`, and idle memory.
     Start,
+    /// What a sync does to the store, on SQLite and PostgreSQL, and what that does to others' writes.
+    Store,
     /// Everything.
     All,
 }
@@ -53,9 +56,15 @@ enum What {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    build()?;
     let time = Duration::from_secs(arguments.seconds);
     let wanted = |what| arguments.what == what || arguments.what == What::All;
+    if wanted(What::Store) {
+        store::run(arguments.users).await?;
+    }
+    if arguments.what == What::Store {
+        return Ok(());
+    }
+    build()?;
     if wanted(What::Start) {
         start::run().await?;
     }

@@ -1,5 +1,6 @@
 //! The one door for changes: a plan becomes a transaction.
 
+mod bulk;
 mod changes;
 mod guards;
 mod queue;
@@ -16,6 +17,10 @@ use crate::{Applied, Change, Plan, Store, StoreError, User};
 pub(crate) use queue::Queue;
 
 const MOVED: &str = "the user was changed or removed meanwhile";
+const GONE: &str = "the user is gone";
+const LINK_GONE: &str = "the link is gone";
+/// Plans of a bulk that met a conflict: so few are better carried out one after the other than in halves.
+const FEW: usize = 4;
 
 /// A plan under way.
 struct Run<'a> {
@@ -52,6 +57,12 @@ impl Store {
     /// Carries out several plans in one transaction, for the speed of it. Each stands alone: one that is a conflict or
     /// cannot be stored is left out, and the others are kept.
     ///
+    /// Plans next to each other that concern different users and entries, and are made of nothing but new users, fields,
+    /// flags, links, memberships of groups by ID, ended sessions and lines of the audit, are carried out together, in no
+    /// particular order: that is many times faster.
+    ///
+    /// SQLite lets nobody else write meanwhile. A thousand plans are some tens of milliseconds.
+    ///
     /// # Errors
     ///
     /// The outer error is that of the transaction: then nothing at all was written.
@@ -62,27 +73,66 @@ impl Store {
     ) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
         let mut tx = self.db.begin().await?;
         let mut results = Vec::with_capacity(plans.len());
-        for plan in plans {
-            if let Err(error) = guards::check(plan) {
+        let mut rest = plans;
+        while let Some((first, others)) = rest.split_first() {
+            if let Err(error) = guards::check(first) {
                 results.push(Err(error));
+                rest = others;
                 continue;
             }
-            tx.execute("SAVEPOINT plan", args![]).await?;
-            let result = run(&mut tx, plan, now).await;
-            if let Err(error) = result {
-                if error.is_unavailable() {
-                    return Err(error);
-                }
-                tx.execute("ROLLBACK TO SAVEPOINT plan", args![]).await?;
-                results.push(Err(error));
-            } else {
-                results.push(result);
-            }
-            tx.execute("RELEASE SAVEPOINT plan", args![]).await?;
+            let mut gatherer = bulk::Gatherer::default();
+            let count = rest.iter().take_while(|plan| guards::check(plan).is_ok() && gatherer.takes(plan)).count();
+            let (part, after) = rest.split_at_checked(count.max(1)).unwrap_or((rest, &[]));
+            results.extend(part_of_batch(&mut tx, part, count > FEW, now).await?);
+            rest = after;
         }
         tx.commit().await?;
         Ok(results)
     }
+}
+
+/// Plans that can be carried out together, or that cannot. Where one of many is a conflict, its half is found, and the
+/// half of that.
+async fn part_of_batch(
+    tx: &mut Tx,
+    plans: &[Plan],
+    together: bool,
+    now: DateTime<Utc>,
+) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
+    let mut results = Vec::with_capacity(plans.len());
+    let mut waiting = vec![plans];
+    while let Some(part) = waiting.pop() {
+        if together && part.len() > FEW {
+            match savepoint(tx, async |tx| bulk::run(tx, part, now).await).await? {
+                Ok(applied) => results.extend(applied.into_iter().map(Ok)),
+                Err(_) => {
+                    let (left, right) = part.split_at_checked(part.len() / 2).unwrap_or((part, &[]));
+                    waiting.extend([right, left]);
+                }
+            }
+            continue;
+        }
+        for plan in part {
+            results.push(savepoint(tx, async |tx| run(tx, plan, now).await).await?);
+        }
+    }
+    Ok(results)
+}
+
+/// Something that leaves nothing behind when it fails. The outer error is that of the transaction.
+async fn savepoint<T>(
+    tx: &mut Tx,
+    work: impl AsyncFnOnce(&mut Tx) -> Result<T, StoreError>,
+) -> Result<Result<T, StoreError>, StoreError> {
+    tx.execute("SAVEPOINT plan", args![]).await?;
+    let result = work(tx).await;
+    match &result {
+        Ok(_) => {}
+        Err(error) if error.is_unavailable() => return result.map(Ok),
+        Err(_) => drop(tx.execute("ROLLBACK TO SAVEPOINT plan", args![]).await?),
+    }
+    tx.execute("RELEASE SAVEPOINT plan", args![]).await?;
+    Ok(result)
 }
 
 /// One plan in a transaction of its own.
@@ -124,6 +174,9 @@ impl Run<'_> {
         wanted.extend(plan.expected.iter().map(|expected| (expected.user, Some(expected.version))));
         for (id, version) in wanted {
             let bump = bumped.contains(&id);
+            if bump {
+                self.doubt(id, plan);
+            }
             if plan.changes.iter().any(|change| change.rewrites() == Some(id)) {
                 self.take_user(id, version, bump).await?;
             } else {
@@ -131,6 +184,17 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A fingerprint vouches for what its write left. What else changes the user must not be passed over by the next
+    /// sync of any source; the plan of a source writes that source's own fingerprint anew, so that it may stay till then.
+    fn doubt(&mut self, user: Uuid, plan: &Plan) {
+        let own = plan.changes.iter().find_map(|change| match change {
+            Change::Link(link) | Change::UpdateLink(link) if link.entity_id == user => Some(link.source.as_str()),
+            _ => None,
+        });
+        let sql = "UPDATE links SET fingerprint = NULL WHERE user_id = $1 AND source <> $2 AND fingerprint IS NOT NULL";
+        self.later(sql, args![user, own.unwrap_or_default()], None);
     }
 
     /// The same where nobody needs to see the row.
@@ -155,14 +219,14 @@ impl Run<'_> {
                 Ok(())
             }
             None if version.is_some() => Err(StoreError::conflict(MOVED)),
-            None => Err(StoreError::conflict("the user is gone")),
+            None => Err(StoreError::conflict(GONE)),
         }
     }
 
     /// The row of a user that the plan changes, to be written at the end.
     fn user(&mut self, id: Uuid) -> Result<&mut User, StoreError> {
         self.dirty.insert(id);
-        self.users.get_mut(&id).ok_or_else(|| StoreError::conflict("the user is gone"))
+        self.users.get_mut(&id).ok_or_else(|| StoreError::conflict(GONE))
     }
 
     /// A statement for later; `or` is the conflict if it touches no row.

@@ -4,10 +4,18 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::db::{Arg, Row, args};
+use crate::many::Many;
 use crate::{AuditEntry, AuditFilter, NewAudit, Store, StoreError, guard};
 
 pub(crate) const INSERT: &str = "INSERT INTO audit (id, at, event, outcome, reason, username, user_id, source, \
      address, via, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+pub(crate) const INSERT_MANY: Many = Many {
+    head: "INSERT INTO audit (id, at, event, outcome, reason, username, user_id, source, address, via, detail) VALUES ",
+    lead: 0,
+    columns: 11,
+    tail: "",
+};
 
 pub(crate) fn insert_args(entry: &NewAudit, now: DateTime<Utc>) -> Vec<Arg> {
     args![

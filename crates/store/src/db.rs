@@ -2,6 +2,7 @@
 //!
 //! No statement is written here, and nobody else in the crate names a driver except `open`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use sqlx::{AssertSqlSafe, Decode, Executor, Row as _, SqlSafeStr, SqlStr, Transa
 use uuid::Uuid;
 
 use crate::apply::Queue;
+use crate::watch::{self, Revocations};
 use crate::{StoreError, Trouble};
 
 /// A bound parameter. There is no other way for a value to reach a statement.
@@ -159,6 +161,7 @@ impl Line {
 pub(crate) struct Db {
     pub(crate) line: Line,
     pub(crate) pool: Pool,
+    pub(crate) revocations: Arc<Revocations>,
 }
 
 #[derive(Clone)]
@@ -173,7 +176,21 @@ pub(crate) enum Pool {
     Postgres(PgPool),
 }
 
+/// Where the two differ after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
 impl Db {
+    pub(crate) fn dialect(&self) -> Dialect {
+        match &self.pool {
+            Pool::Sqlite { .. } => Dialect::Sqlite,
+            Pool::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// Reads, outside any transaction.
     pub(crate) async fn rows(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         let sql = sql.into_sql_str();
@@ -195,7 +212,7 @@ impl Db {
     }
 
     /// Writes with one statement, a transaction of its own, and answers how many rows it touched.
-    pub(crate) async fn execute(&self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
+    pub(crate) async fn execute(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64, StoreError> {
         let sql = sql.into_sql_str();
         match &self.pool {
             Pool::Sqlite { writer, .. } => {
@@ -214,7 +231,7 @@ impl Db {
             }
             Pool::Postgres(pool) => DriverTx::Postgres(self.line.bounded(pool.begin()).await?),
         };
-        Ok(Tx { line: self.line.clone(), tx })
+        Ok(Tx { line: self.line.clone(), tx, revoked: BTreeSet::new(), revocations: self.revocations.clone() })
     }
 }
 
@@ -222,6 +239,8 @@ impl Db {
 pub(crate) struct Tx {
     line: Line,
     tx: DriverTx,
+    revoked: BTreeSet<Uuid>,
+    revocations: Arc<Revocations>,
 }
 
 enum DriverTx {
@@ -230,6 +249,13 @@ enum DriverTx {
 }
 
 impl Tx {
+    pub(crate) fn dialect(&self) -> Dialect {
+        match &self.tx {
+            DriverTx::Sqlite(_) => Dialect::Sqlite,
+            DriverTx::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         let sql = sql.into_sql_str();
         match &mut self.tx {
@@ -248,7 +274,7 @@ impl Tx {
         Ok(self.rows(sql, args).await?.into_iter().next())
     }
 
-    pub(crate) async fn execute(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
+    pub(crate) async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64, StoreError> {
         let sql = sql.into_sql_str();
         match &mut self.tx {
             DriverTx::Sqlite(tx) => {
@@ -281,11 +307,21 @@ impl Tx {
         }
     }
 
-    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+    /// Whoever watches must read this user again once this is committed.
+    pub(crate) fn revoke(&mut self, user: Uuid) {
+        self.revoked.insert(user);
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        if let (Dialect::Postgres, Some(payload)) = (self.dialect(), watch::payload(&self.revoked)) {
+            self.execute(watch::NOTIFY, args![watch::CHANNEL, payload]).await?;
+        }
         match self.tx {
             DriverTx::Sqlite(tx) => self.line.bounded(tx.commit()).await,
             DriverTx::Postgres(tx) => self.line.bounded(tx.commit()).await,
-        }
+        }?;
+        self.revocations.tell(&self.revoked);
+        Ok(())
     }
 }
 

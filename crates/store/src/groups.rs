@@ -1,9 +1,9 @@
 //! Reading groups and permissions.
 
-use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::db::{Arg, Row, args, placeholders};
+use crate::db::{Arg, Row, args};
+use crate::snapshot::{link_columns, with_links};
 use crate::users::user_columns;
 use crate::{Group, GroupState, Membership, Owner, Store, StoreError, User, guard};
 
@@ -16,7 +16,9 @@ impl Store {
 
     /// Every group with its links, by name.
     pub async fn all_groups(&self) -> Result<Vec<GroupState>, StoreError> {
-        self.group_states(self.groups().await?).await
+        let sql = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.group_id IS NOT NULL");
+        let links = self.db.rows(sql, args![]).await?.iter().map(Row::link).collect::<Result<_, _>>()?;
+        Ok(with_links(self.groups().await?, links))
     }
 
     /// The group with this folded name.
@@ -74,17 +76,12 @@ impl Store {
     pub async fn permissions_of_groups(&self, name_keys: &[String]) -> Result<Vec<String>, StoreError> {
         let keys: Vec<Arg> = name_keys.iter().filter(|key| guard::findable(key)).map(Arg::from).collect();
         let mut permissions = std::collections::BTreeSet::new();
-        for part in keys.chunks(crate::snapshot::LIST) {
-            let sql = format!(
-                "WITH RECURSIVE named (id) AS ( \
-                     SELECT id FROM groups WHERE name_key IN ({}) \
-                     UNION SELECT m.parent_id FROM group_memberships m JOIN named ON m.child_id = named.id \
-                 ) SELECT DISTINCT p.permission FROM group_permissions p JOIN named ON p.group_id = named.id",
-                placeholders(1, part.len()),
-            );
-            for row in self.db.rows(AssertSqlSafe(sql), part.to_vec()).await? {
-                permissions.insert(row.get("permission")?);
-            }
+        let sql = "WITH RECURSIVE named (id) AS ( \
+                       SELECT id FROM groups WHERE name_key IN ({}) \
+                       UNION SELECT m.parent_id FROM group_memberships m JOIN named ON m.child_id = named.id \
+                   ) SELECT DISTINCT p.permission FROM group_permissions p JOIN named ON p.group_id = named.id";
+        for row in self.db.look_up(sql, &[], &keys).await? {
+            permissions.insert(row.get("permission")?);
         }
         Ok(permissions.into_iter().collect())
     }

@@ -29,6 +29,7 @@ mod error;
 mod groups;
 mod guard;
 mod leases;
+mod many;
 mod model;
 mod open;
 mod plan;

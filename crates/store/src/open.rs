@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::db::{Db, Line, Pool, args};
 use crate::url::Kind;
+use crate::watch::Revocations;
 use crate::{StoreError, StoreUrl, Trouble};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -64,7 +65,9 @@ impl Store {
             Kind::File(path) => open_file(&store, path, tuning).await?,
             Kind::Postgres(options) => open_postgres(&store, options, tuning).await?,
         };
-        Ok(Self { db: Db { line: Line { store, patience: tuning.statement }, pool } })
+        let revocations =
+            Revocations::new(if let Kind::Postgres(options) = &url.0 { Some(named(options)) } else { None });
+        Ok(Self { db: Db { line: Line { store, patience: tuning.statement }, pool, revocations } })
     }
 
     /// Whether the database answers.
@@ -74,6 +77,7 @@ impl Store {
 
     /// Waits for what is under way and closes every connection. Later calls are [`Trouble::Closed`].
     pub async fn close(&self) {
+        self.db.revocations.close();
         match &self.db.pool {
             Pool::Sqlite { readers, writer, .. } => {
                 readers.close().await;
@@ -188,8 +192,13 @@ async fn migrate_sqlite(store: &str, pool: &SqlitePool) -> Result<(), StoreError
     tx.commit().await.map_err(driver)
 }
 
+/// So that an administrator sees whose connection it is.
+fn named(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().application_name("bindery").disable_statement_logging()
+}
+
 async fn open_postgres(store: &str, options: &PgConnectOptions, tuning: Tuning) -> Result<Pool, StoreError> {
-    let options = options.clone().application_name("bindery").disable_statement_logging();
+    let options = named(options);
     // Not through the pool, which tries a closed port again until its patience ends.
     let first = tokio::time::timeout(tuning.patience, PgConnection::connect_with(&options)).await;
     let mut first = first

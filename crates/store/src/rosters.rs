@@ -2,11 +2,12 @@
 //!
 //! A roster is a copy of the directory's own words: it gives nobody anything.
 
-use sha2::{Digest, Sha256};
-use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
 
-use crate::db::{Arg, Row, args, placeholders};
-use crate::snapshot::LIST;
+use sha2::{Digest, Sha256};
+
+use crate::db::{Arg, Row, args};
+use crate::many::Many;
 use crate::{Store, StoreError, guard};
 
 /// What a directory group listed when it was last read.
@@ -74,16 +75,10 @@ impl Store {
     /// The rosters of these groups, those that there are, in no particular order.
     pub async fn rosters(&self, source: &str, unique_ids: &[String]) -> Result<Vec<Roster>, StoreError> {
         let mut rosters = Vec::with_capacity(unique_ids.len());
-        for part in unique_ids.chunks(LIST) {
-            let sql = format!(
-                "SELECT unique_id, dn_key, head, members FROM rosters WHERE source = $1 AND unique_id IN ({})",
-                placeholders(2, part.len()),
-            );
-            let mut args = args![source];
-            args.extend(part.iter().map(Arg::from));
-            for row in self.db.rows(AssertSqlSafe(sql), args).await? {
-                rosters.push(row.roster()?);
-            }
+        let ids: Vec<Arg> = unique_ids.iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
+        let sql = "SELECT unique_id, dn_key, head, members FROM rosters WHERE source = $1 AND unique_id IN ({})";
+        for row in self.db.look_up(sql, &args![source], &ids).await? {
+            rosters.push(row.roster()?);
         }
         Ok(rosters)
     }
@@ -99,39 +94,53 @@ impl Store {
         self.db.rows(sql, args![source]).await?.iter().map(pair).collect()
     }
 
-    /// Writes rosters, new ones and others in place of what was there: all of them, or none.
+    /// Writes rosters, new ones and others in place of what was there. Each is written whole; of two for one group the
+    /// last counts.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Invalid`] for a member with a newline, or a text with NUL; then nothing was written.
+    /// [`StoreError::Invalid`] for a member that is empty or has a newline, or a text with NUL; then nothing was written.
     pub async fn put_rosters(&self, source: &str, rosters: &[Roster]) -> Result<(), StoreError> {
         guard::name("source", source)?;
         rosters.iter().try_for_each(Roster::check)?;
-        let mut tx = self.db.begin().await?;
-        let sql = "INSERT INTO rosters (source, unique_id, dn_key, head, members, digest) VALUES ($1, $2, $3, $4, $5, $6) \
-                   ON CONFLICT (source, unique_id) DO UPDATE SET dn_key = excluded.dn_key, head = excluded.head, \
-                   members = excluded.members, digest = excluded.digest";
-        for roster in rosters {
-            let args = args![
-                source,
-                &roster.unique_id,
-                &roster.dn_key,
-                &roster.head,
-                roster.members.join("\n"),
-                roster.digest().as_slice(),
-            ];
-            tx.execute(sql, args).await?;
+        let last: BTreeMap<&str, &Roster> = rosters.iter().map(|roster| (roster.unique_id.as_str(), roster)).collect();
+        let last: Vec<&Roster> = last.into_values().collect();
+        for part in last.chunks(PART) {
+            let mut tx = self.db.begin().await?;
+            let row = |roster: &&Roster| {
+                args![
+                    source,
+                    &roster.unique_id,
+                    &roster.dn_key,
+                    &roster.head,
+                    roster.members.join("\n"),
+                    roster.digest().as_slice(),
+                ]
+            };
+            tx.write(PUT, &[], part.iter().map(row).collect()).await?;
+            tx.commit().await?;
         }
-        tx.commit().await
+        Ok(())
     }
 
     /// Forgets rosters. Answers how many there were.
     pub async fn drop_rosters(&self, source: &str, unique_ids: &[String]) -> Result<u64, StoreError> {
-        let mut dropped = 0;
-        for unique_id in unique_ids {
-            let sql = "DELETE FROM rosters WHERE source = $1 AND unique_id = $2";
-            dropped += self.db.execute(sql, args![source, unique_id]).await?;
-        }
-        Ok(dropped)
+        let ids: Vec<Arg> = unique_ids.iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
+        let mut tx = self.db.begin().await?;
+        let sql = "DELETE FROM rosters WHERE source = $1 AND unique_id IN ({}) RETURNING unique_id";
+        let dropped = tx.look_up(sql, &args![source], &ids).await?.len();
+        tx.commit().await?;
+        Ok(dropped as u64)
     }
 }
+
+/// Rosters of one transaction: others write too.
+const PART: usize = 500;
+
+const PUT: Many = Many {
+    head: "INSERT INTO rosters (source, unique_id, dn_key, head, members, digest) VALUES ",
+    lead: 0,
+    columns: 6,
+    tail: " ON CONFLICT (source, unique_id) DO UPDATE SET dn_key = excluded.dn_key, head = excluded.head, \
+           members = excluded.members, digest = excluded.digest",
+};

@@ -84,7 +84,13 @@ impl Store {
 
     /// Ends one session. Answers whether there was one.
     pub async fn end_session(&self, token: TokenHash) -> Result<bool, StoreError> {
-        Ok(self.db.execute("DELETE FROM sessions WHERE token = $1", args![token]).await? > 0)
+        let mut tx = self.db.begin().await?;
+        let ended = tx.rows("DELETE FROM sessions WHERE token = $1 RETURNING user_id", args![token]).await?;
+        for row in &ended {
+            tx.revoke(row.get("user_id")?);
+        }
+        tx.commit().await?;
+        Ok(!ended.is_empty())
     }
 
     /// Removes sessions that have ended. Answers how many.

@@ -1,14 +1,14 @@
 //! What reconciliation is computed from: everybody and everything that one entry may concern.
 
-use sqlx::AssertSqlSafe;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use uuid::Uuid;
 
-use crate::db::{Arg, Row, args, placeholders};
+use crate::db::{Arg, Row, args};
+use crate::many::LONGEST;
 use crate::users::user_columns;
 use crate::{EntityKind, Group, GroupState, Link, Membership, Owner, Store, StoreError, User, UserState, guard};
-
-/// Most parameters that one statement lists; SQLite takes 32,766 and PostgreSQL 65,535.
-pub(crate) const LIST: usize = 500;
 
 /// What to look for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,13 +41,25 @@ pub struct Snapshot {
     pub groups: Vec<GroupState>,
 }
 
+/// When the entry of a link `l` was last found.
+macro_rules! last_seen {
+    () => {
+        "CASE WHEN l.absent THEN l.last_seen ELSE COALESCE((SELECT s.at FROM sightings s WHERE s.source = l.source \
+         AND s.kind = l.kind AND s.at > l.last_seen), l.last_seen) END"
+    };
+}
+pub(crate) use last_seen;
+
 /// The columns of a link, for a query in which `links` is `l`.
 macro_rules! link_columns {
     () => {
-        "l.kind AS link_kind, l.source AS link_source, l.unique_id AS link_unique_id, l.user_id AS link_user_id, \
-         l.group_id AS link_group_id, l.dn AS link_dn, l.dn_key AS link_dn_key, l.last_seen AS link_last_seen, \
-         l.fingerprint AS link_fingerprint, l.given_fields AS link_given_fields, l.given_flags AS link_given_flags, \
-         l.live_groups AS link_live_groups"
+        concat!(
+            "l.kind AS link_kind, l.source AS link_source, l.unique_id AS link_unique_id, l.user_id AS link_user_id, \
+             l.group_id AS link_group_id, l.dn AS link_dn, l.dn_key AS link_dn_key, ",
+            $crate::snapshot::last_seen!(),
+            " AS link_last_seen, l.fingerprint AS link_fingerprint, l.given_fields AS link_given_fields, \
+             l.given_flags AS link_given_flags, l.live_groups AS link_live_groups"
+        )
     };
 }
 pub(crate) use link_columns;
@@ -90,72 +102,84 @@ impl Row {
 }
 
 impl Store {
-    /// Reads what decisions about several entries need: for each request what [`Store::snapshot`] would give.
+    /// Reads what a decision about one entry needs.
+    pub async fn snapshot(&self, request: &SnapshotRequest) -> Result<Snapshot, StoreError> {
+        let snapshots = self.snapshots(std::slice::from_ref(request)).await?;
+        Ok(snapshots.into_iter().next().unwrap_or_default())
+    }
+
+    /// Reads what decisions about several entries need: for each request what [`Store::snapshot`] would give. A thousand
+    /// entries take little more than one.
     pub async fn snapshots(&self, requests: &[SnapshotRequest]) -> Result<Vec<Snapshot>, StoreError> {
         let mut snapshots = Vec::with_capacity(requests.len());
-        for request in requests {
-            snapshots.push(self.snapshot(request).await?);
+        for part in requests.chunk_by(|one, other| one.source == other.source) {
+            for part in part.chunks(LONGEST) {
+                snapshots.extend(self.snapshots_of_one_source(part).await?);
+            }
         }
         Ok(snapshots)
     }
 
-    /// Reads what a decision about one entry needs.
-    pub async fn snapshot(&self, request: &SnapshotRequest) -> Result<Snapshot, StoreError> {
+    async fn snapshots_of_one_source(&self, requests: &[SnapshotRequest]) -> Result<Vec<Snapshot>, StoreError> {
+        let Some(source) = requests.first().map(|request| request.source.as_str()) else { return Ok(Vec::new()) };
         // Users come first: whatever changes after that moves their version, and the plan is refused.
-        let mut states = self.concerned(request).await?;
+        let mut states = self.concerned(source, requests).await?;
         self.add_memberships(&mut states).await?;
-        let mut groups = self.groups_by_key(&request.group_keys).await?;
-        for linked in self.groups_by_entry(&request.source, &request.group_entries).await? {
-            if !groups.iter().any(|state| state.group.id == linked.group.id) {
-                groups.push(linked);
-            }
-        }
-        groups.sort_by(|a, b| a.group.name_key.cmp(&b.group.name_key));
+        let found = Found::new(source, &states);
 
-        let mut snapshot = Snapshot { groups, ..Snapshot::default() };
-        for state in states {
-            if state.link(&request.source).is_some_and(|link| link.unique_id == request.unique_id) {
-                snapshot.linked = Some(state.clone());
-            }
-            if state.user.username_key == request.username_key {
-                snapshot.by_username = Some(state.clone());
-            }
-            if request.email_key.as_deref().is_some_and(|key| !key.is_empty() && key == state.user.email_key) {
-                snapshot.by_email.push(state);
-            }
-        }
-        Ok(snapshot)
+        let keys: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_keys).collect();
+        let by_key = self.groups_by_key(keys).await?;
+        let entries: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_entries).collect();
+        let by_entry = self.groups_by_entry(source, entries).await?;
+
+        let snapshot = |request: &SnapshotRequest| {
+            let mut snapshot = found.by(request);
+            let named = by_key.iter().filter(|state| request.group_keys.contains(&state.group.name_key));
+            let tied = |link: &Link| link.source == source && request.group_entries.contains(&link.unique_id);
+            let linked = by_entry.iter().filter(|state| state.links.iter().any(tied));
+            let groups: BTreeMap<&str, &GroupState> =
+                named.chain(linked).map(|state| (state.group.name_key.as_str(), state)).collect();
+            snapshot.groups = groups.into_values().cloned().collect();
+            snapshot
+        };
+        Ok(requests.iter().map(snapshot).collect())
     }
 
-    /// Users with their links, from one query.
-    async fn concerned(&self, request: &SnapshotRequest) -> Result<Vec<UserState>, StoreError> {
-        let findable = |key: &str| if guard::findable(key) { key.to_owned() } else { String::new() };
+    /// Users with their links, from one query, by name.
+    async fn concerned(&self, source: &str, requests: &[SnapshotRequest]) -> Result<Vec<UserState>, StoreError> {
+        // Several selects in one, each of which has an index. With OR between them PostgreSQL would read all users.
         let sql = concat!(
             "SELECT ",
             user_columns!(),
             ", ",
             link_columns!(),
-            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.id = \
-             (SELECT own.user_id FROM links own WHERE own.source = $1 AND own.kind = 'user' AND own.unique_id = $2) \
-             OR users.username_key = $3 OR (users.email_key = $4 AND users.email_key <> '') \
-             ORDER BY users.username_key, l.source, l.unique_id"
+            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.id IN (\
+             SELECT own.user_id FROM links own WHERE own.source = $1 AND own.kind = 'user' AND own.unique_id IN ({}) \
+             UNION SELECT named.id FROM users named WHERE named.username_key IN ({}) \
+             UNION SELECT mailed.id FROM users mailed WHERE mailed.email_key <> '' AND mailed.email_key IN ({}))"
         );
-        let args = args![
-            findable(&request.source),
-            findable(&request.unique_id),
-            findable(&request.username_key),
-            findable(request.email_key.as_deref().unwrap_or_default()),
-        ];
-        let mut states: Vec<UserState> = Vec::new();
-        for row in self.db.rows(sql, args).await? {
-            let user = row.user()?;
-            if states.last().is_none_or(|last| last.user.id != user.id) {
-                states.push(UserState { user, links: Vec::new(), memberships: Vec::new() });
-            }
-            if let Some(state) = states.last_mut() {
-                state.links.extend(joined_links(std::slice::from_ref(&row))?);
-            }
+        let list = |keys: BTreeSet<&str>| -> Vec<Arg> {
+            keys.into_iter().filter(|key| guard::findable(key)).map(Arg::from).collect()
+        };
+        let entries = list(requests.iter().map(|request| request.unique_id.as_str()).collect());
+        let names = list(requests.iter().map(|request| request.username_key.as_str()).collect());
+        let mails = list(requests.iter().filter_map(|request| request.email_key.as_deref()).collect());
+        let lead = args![if guard::findable(source) { source } else { "" }];
+        let rows = self.db.look_up_each(sql, &lead, &[&entries, &names, &mails]).await?;
+
+        let mut states: HashMap<Uuid, UserState> = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let state = match states.entry(row.get("id")?) {
+                Entry::Occupied(state) => state.into_mut(),
+                Entry::Vacant(place) => {
+                    place.insert(UserState { user: row.user()?, links: Vec::new(), memberships: Vec::new() })
+                }
+            };
+            state.links.extend(joined_links(std::slice::from_ref(row))?);
         }
+        let mut states: Vec<UserState> = states.into_values().collect();
+        states.sort_unstable_by(|a, b| a.user.username_key.cmp(&b.user.username_key));
+        states.iter_mut().for_each(|state| sort_links(&mut state.links));
         Ok(states)
     }
 
@@ -163,110 +187,118 @@ impl Store {
     pub(crate) async fn states(&self, users: Vec<User>) -> Result<Vec<UserState>, StoreError> {
         let mut states: Vec<UserState> =
             users.into_iter().map(|user| UserState { user, links: Vec::new(), memberships: Vec::new() }).collect();
-        for part in states.chunks_mut(LIST) {
-            let ids: Vec<Arg> = part.iter().map(|state| state.user.id.into()).collect();
-            for link in self.links_of("user_id", ids).await? {
-                if let Some(state) = part.iter_mut().find(|state| state.user.id == link.entity_id) {
-                    state.links.push(link);
-                }
-            }
+        let ids: Vec<Arg> = states.iter().map(|state| state.user.id.into()).collect();
+        let mut links = by_end(self.links_of("user_id", &ids).await?);
+        for state in &mut states {
+            state.links = links.remove(&state.user.id).unwrap_or_default();
         }
         self.add_memberships(&mut states).await?;
         Ok(states)
     }
 
     async fn add_memberships(&self, states: &mut [UserState]) -> Result<(), StoreError> {
-        for part in states.chunks_mut(LIST) {
-            let ids = part.iter().map(|state| state.user.id.into()).collect();
-            for (user, membership) in self.memberships_of(ids).await? {
-                if let Some(state) = part.iter_mut().find(|state| state.user.id == user) {
-                    state.memberships.push(membership);
-                }
-            }
+        let users: Vec<Arg> = states.iter().map(|state| state.user.id.into()).collect();
+        let sql = "SELECT m.user_id, m.owner, g.id AS group_id, g.name, g.name_key \
+                   FROM memberships m JOIN groups g ON g.id = m.group_id WHERE m.user_id IN ({})";
+        let mut memberships: HashMap<Uuid, Vec<Membership>> = HashMap::with_capacity(states.len());
+        for row in self.db.look_up(sql, &[], &users).await? {
+            memberships.entry(row.get("user_id")?).or_default().push(row.membership()?);
+        }
+        for state in states {
+            state.memberships = memberships.remove(&state.user.id).unwrap_or_default();
+            state.memberships.sort_unstable_by(|a, b| (&a.group_key, &a.owner).cmp(&(&b.group_key, &b.owner)));
         }
         Ok(())
     }
 
-    pub(crate) async fn links_of(&self, column: &'static str, ids: Vec<Arg>) -> Result<Vec<Link>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "SELECT {} FROM links l WHERE l.{column} IN ({}) ORDER BY l.source, l.unique_id",
-            link_columns!(),
-            placeholders(1, ids.len()),
-        );
-        self.db.rows(AssertSqlSafe(sql), ids).await?.iter().map(Row::link).collect()
+    /// Links by the end that is here.
+    pub(crate) async fn links_of(&self, column: &'static str, ids: &[Arg]) -> Result<Vec<Link>, StoreError> {
+        let sql = format!("SELECT {} FROM links l WHERE l.{column} IN ({{}})", link_columns!());
+        self.db.look_up(&sql, &[], ids).await?.iter().map(Row::link).collect()
     }
 
-    async fn memberships_of(&self, users: Vec<Arg>) -> Result<Vec<(Uuid, Membership)>, StoreError> {
-        if users.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "SELECT m.user_id, m.owner, g.id AS group_id, g.name, g.name_key \
-             FROM memberships m JOIN groups g ON g.id = m.group_id \
-             WHERE m.user_id IN ({}) ORDER BY g.name_key, m.owner",
-            placeholders(1, users.len()),
-        );
-        let membership = |row: &Row| Ok((row.get("user_id")?, row.membership()?));
-        self.db.rows(AssertSqlSafe(sql), users).await?.iter().map(membership).collect()
-    }
-
-    /// Those of the named groups that exist, with their links.
-    pub async fn groups_by_key(&self, keys: &[String]) -> Result<Vec<GroupState>, StoreError> {
-        let keys: Vec<Arg> = keys.iter().filter(|key| guard::findable(key)).map(Arg::from).collect();
-        let mut groups: Vec<Group> = Vec::new();
-        for part in keys.chunks(LIST) {
-            let sql = format!(
-                "SELECT id, name, name_key, owner, created_at FROM groups WHERE name_key IN ({})",
-                placeholders(1, part.len())
-            );
-            for row in self.db.rows(AssertSqlSafe(sql), part.to_vec()).await? {
-                groups.push(row.group()?);
-            }
-        }
-        self.group_states(groups).await
+    /// Those of the named groups that exist, with their links, by name.
+    pub async fn groups_by_key(&self, keys: impl IntoIterator<Item = &String>) -> Result<Vec<GroupState>, StoreError> {
+        let keys: Vec<Arg> = keys.into_iter().filter(|key| guard::findable(key)).map(Arg::from).collect();
+        let sql = "SELECT id, name, name_key, owner, created_at FROM groups WHERE name_key IN ({})";
+        let rows = self.db.look_up(sql, &[], &keys).await?;
+        self.group_states(rows.iter().map(Row::group).collect::<Result<_, _>>()?).await
     }
 
     /// Those that are tied to the given entries of a source, with their links.
-    async fn groups_by_entry(&self, source: &str, unique_ids: &[String]) -> Result<Vec<GroupState>, StoreError> {
+    async fn groups_by_entry(
+        &self,
+        source: &str,
+        unique_ids: impl IntoIterator<Item = &String>,
+    ) -> Result<Vec<GroupState>, StoreError> {
         if !guard::findable(source) {
             return Ok(Vec::new());
         }
-        let ids: Vec<Arg> = unique_ids.iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
-        let mut groups: Vec<Group> = Vec::new();
-        for part in ids.chunks(LIST) {
-            let sql = format!(
-                "SELECT id, name, name_key, owner, created_at FROM groups WHERE id IN \
-                 (SELECT l.group_id FROM links l WHERE l.source = $1 AND l.kind = 'group' AND l.unique_id IN ({}))",
-                placeholders(2, part.len())
-            );
-            let mut args = args![source];
-            args.extend_from_slice(part);
-            for row in self.db.rows(AssertSqlSafe(sql), args).await? {
-                let group = row.group()?;
-                if !groups.contains(&group) {
-                    groups.push(group);
-                }
-            }
-        }
-        self.group_states(groups).await
+        let ids: Vec<Arg> = unique_ids.into_iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
+        let sql = "SELECT id, name, name_key, owner, created_at FROM groups WHERE id IN \
+                   (SELECT l.group_id FROM links l WHERE l.source = $1 AND l.kind = 'group' AND l.unique_id IN ({}))";
+        let rows = self.db.look_up(sql, &args![source], &ids).await?;
+        self.group_states(rows.iter().map(Row::group).collect::<Result<_, _>>()?).await
     }
 
-    pub(crate) async fn group_states(&self, groups: Vec<Group>) -> Result<Vec<GroupState>, StoreError> {
-        let mut states: Vec<GroupState> =
-            groups.into_iter().map(|group| GroupState { group, links: Vec::new() }).collect();
-        states.sort_by(|a, b| a.group.name_key.cmp(&b.group.name_key));
-        for part in states.chunks_mut(LIST) {
-            let ids = part.iter().map(|state| state.group.id.into()).collect();
-            for link in self.links_of("group_id", ids).await? {
-                if let Some(state) = part.iter_mut().find(|state| state.group.id == link.entity_id) {
-                    state.links.push(link);
-                }
-            }
+    /// Groups with their links, each once, by name.
+    async fn group_states(&self, groups: Vec<Group>) -> Result<Vec<GroupState>, StoreError> {
+        let ids: Vec<Arg> = groups.iter().map(|group| group.id.into()).collect();
+        Ok(with_links(groups, self.links_of("group_id", &ids).await?))
+    }
+}
+
+/// Gives each group its links. Each group once, by name.
+pub(crate) fn with_links(mut groups: Vec<Group>, links: Vec<Link>) -> Vec<GroupState> {
+    let mut links = by_end(links);
+    groups.sort_unstable_by(|a, b| a.name_key.cmp(&b.name_key));
+    groups.dedup_by(|a, b| a.id == b.id);
+    let state = |group: Group| GroupState { links: links.remove(&group.id).unwrap_or_default(), group };
+    groups.into_iter().map(state).collect()
+}
+
+fn by_end(links: Vec<Link>) -> HashMap<Uuid, Vec<Link>> {
+    let mut ends: HashMap<Uuid, Vec<Link>> = HashMap::with_capacity(links.len());
+    for link in links {
+        ends.entry(link.entity_id).or_default().push(link);
+    }
+    ends.values_mut().for_each(|links| sort_links(links));
+    ends
+}
+
+fn sort_links(links: &mut [Link]) {
+    links.sort_unstable_by(|a, b| (&a.source, &a.unique_id).cmp(&(&b.source, &b.unique_id)));
+}
+
+/// Users by whatever a request may know of them.
+struct Found<'a> {
+    by_entry: HashMap<&'a str, &'a UserState>,
+    by_username: HashMap<&'a str, &'a UserState>,
+    by_email: HashMap<&'a str, Vec<&'a UserState>>,
+}
+
+impl<'a> Found<'a> {
+    fn new(source: &str, states: &'a [UserState]) -> Self {
+        let entry = |state: &'a UserState| state.link(source).map(|link| (link.unique_id.as_str(), state));
+        let mut by_email: HashMap<&str, Vec<&UserState>> = HashMap::new();
+        for state in states.iter().filter(|state| !state.user.email_key.is_empty()) {
+            by_email.entry(&state.user.email_key).or_default().push(state);
         }
-        Ok(states)
+        Self {
+            by_entry: states.iter().filter_map(entry).collect(),
+            by_username: states.iter().map(|state| (state.user.username_key.as_str(), state)).collect(),
+            by_email,
+        }
+    }
+
+    fn by(&self, request: &SnapshotRequest) -> Snapshot {
+        let same_mail = request.email_key.as_deref().and_then(|key| self.by_email.get(key));
+        Snapshot {
+            linked: self.by_entry.get(request.unique_id.as_str()).copied().cloned(),
+            by_username: self.by_username.get(request.username_key.as_str()).copied().cloned(),
+            by_email: same_mail.into_iter().flatten().copied().cloned().collect(),
+            groups: Vec::new(),
+        }
     }
 }
 

@@ -2,12 +2,15 @@
 //!
 //! Nothing here changes what anybody is or may do.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::db::{Arg, Row, args, placeholders};
-use crate::snapshot::{LIST, link_columns};
+use crate::db::{Arg, Row, args};
+use crate::snapshot::{last_seen, link_columns};
 use crate::{Deactivation, EntityKind, Link, Owner, Store, StoreError, guard};
 
 /// A link as a sync compares it with an entry, and no more: there may be millions.
@@ -39,6 +42,18 @@ pub struct LinkName {
 /// Rows of one page of links.
 const PAGE: i64 = 5000;
 
+/// What finds a link by its DN: an index has a longest key, and a DN has none.
+pub(crate) fn dn_hash(dn_key: &str) -> i64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(Sha256::digest(dn_key)) {
+        *to = from;
+    }
+    i64::from_be_bytes(bytes)
+}
+
+/// Whether a user is active, and who deactivated them.
+type Standing = (bool, Option<Deactivation>);
+
 impl Store {
     /// Hands out every link of a source, in the order of their unique IDs, without ever holding all of them.
     pub async fn synced_links(
@@ -50,27 +65,42 @@ impl Store {
         if !guard::findable(source) {
             return Ok(());
         }
-        let sql = "SELECT l.unique_id, l.user_id, l.group_id, l.fingerprint, u.deactivated_by, \
-                   CASE WHEN u.id IS NULL OR CAST(u.flags ->> 'is_active' AS TEXT) IN ('true', '1') THEN 1 ELSE 0 END \
-                   AS active FROM links l LEFT JOIN users u ON u.id = l.user_id \
-                   WHERE l.source = $1 AND l.kind = $2 AND l.unique_id > $3 ORDER BY l.unique_id LIMIT $4";
+        let mut apart = match kind {
+            EntityKind::User => self.set_apart().await?,
+            EntityKind::Group => HashMap::new(),
+        };
+        let sql = match kind {
+            EntityKind::User => {
+                "SELECT unique_id, user_id AS entity, fingerprint FROM links \
+                 WHERE source = $1 AND kind = 'user' AND unique_id > $2 ORDER BY unique_id LIMIT $3"
+            }
+            EntityKind::Group => {
+                "SELECT unique_id, group_id AS entity, fingerprint FROM links \
+                 WHERE source = $1 AND kind = 'group' AND unique_id > $2 ORDER BY unique_id LIMIT $3"
+            }
+        };
         let mut after = String::new();
         loop {
-            let rows = self.db.rows(sql, args![source, kind.as_str(), &after, PAGE]).await?;
+            let rows = self.db.rows(sql, args![source, &after, PAGE]).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.get("unique_id")?;
             for row in &rows {
-                let user: Option<Uuid> = row.get("user_id")?;
-                let group: Option<Uuid> = row.get("group_id")?;
-                each(SyncedLink {
-                    unique_id: row.get("unique_id")?,
-                    entity_id: user.or(group).ok_or_else(|| row.corrupt("links.user_id", "a link has one end"))?,
-                    fingerprint: row.get("fingerprint")?,
-                    active: row.get::<i32>("active")? != 0,
-                    deactivated_by: row.deactivation()?,
-                });
+                let entity_id = row.get("entity")?;
+                let (active, deactivated_by) = apart.remove(&entity_id).unwrap_or((true, None));
+                let (unique_id, fingerprint) = (row.get("unique_id")?, row.get("fingerprint")?);
+                each(SyncedLink { unique_id, entity_id, fingerprint, active, deactivated_by });
             }
         }
+    }
+
+    /// The users who are not active, or were deactivated by a source. Everybody else need not be looked at.
+    async fn set_apart(&self) -> Result<HashMap<Uuid, Standing>, StoreError> {
+        let sql = "SELECT id, deactivated_by, \
+                   CASE WHEN CAST(flags ->> 'is_active' AS TEXT) IN ('true', '1') THEN 1 ELSE 0 END AS active FROM users \
+                   WHERE COALESCE(CAST(flags ->> 'is_active' AS TEXT), '') NOT IN ('true', '1') \
+                   OR deactivated_by IS NOT NULL";
+        let standing = |row: &Row| Ok((row.get("id")?, (row.get::<i32>("active")? != 0, row.deactivation()?)));
+        self.db.rows(sql, args![]).await?.iter().map(standing).collect()
     }
 
     /// Names of users and groups linked to a source, by their local IDs; who is not linked to it is not in the answer.
@@ -80,17 +110,13 @@ impl Store {
             EntityKind::User => ("users", "user_id", "username"),
             EntityKind::Group => ("groups", "group_id", "name"),
         };
-        for part in ids.chunks(LIST) {
-            let sql = format!(
-                "SELECT e.id, e.{name} AS name, l.dn FROM links l JOIN {table} e ON e.id = l.{column} \
-                 WHERE l.source = $1 AND l.{column} IN ({}) ORDER BY name, l.dn",
-                placeholders(2, part.len()),
-            );
-            let mut args = args![source];
-            args.extend(part.iter().map(|id| Arg::from(*id)));
-            for row in self.db.rows(AssertSqlSafe(sql), args).await? {
-                names.push(LinkName { entity_id: row.get("id")?, name: row.get("name")?, dn: row.get("dn")? });
-            }
+        let sql = format!(
+            "SELECT e.id, e.{name} AS name, l.dn FROM links l JOIN {table} e ON e.id = l.{column} \
+             WHERE l.source = $1 AND l.{column} IN ({{}}) ORDER BY name, l.dn"
+        );
+        let ids: Vec<Arg> = ids.iter().map(|id| Arg::from(*id)).collect();
+        for row in self.db.look_up(&sql, &args![source], &ids).await? {
+            names.push(LinkName { entity_id: row.get("id")?, name: row.get("name")?, dn: row.get("dn")? });
         }
         Ok(names)
     }
@@ -103,19 +129,18 @@ impl Store {
         kind: EntityKind,
         keys: &[String],
     ) -> Result<Vec<Link>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            link_columns!(),
+            " FROM links l WHERE l.source = $1 AND l.kind = $2 AND l.dn_hash IN ({})"
+        );
+        let wanted: HashSet<&str> = keys.iter().map(String::as_str).collect();
+        let hashes: Vec<Arg> = wanted.iter().map(|key| Arg::from(dn_hash(key))).collect();
         let mut links = Vec::with_capacity(keys.len());
-        for part in keys.chunks(LIST) {
-            let sql = format!(
-                "SELECT {} FROM links l WHERE l.source = $1 AND l.kind = $2 AND l.dn_key IN ({})",
-                link_columns!(),
-                placeholders(3, part.len()),
-            );
-            let mut args = args![source, kind.as_str()];
-            args.extend(part.iter().filter(|key| !key.contains('\0')).map(Arg::from));
-            for row in self.db.rows(AssertSqlSafe(sql), args).await? {
-                links.push(row.link()?);
-            }
+        for row in self.db.look_up(sql, &args![source, kind.as_str()], &hashes).await? {
+            links.push(row.link()?);
         }
+        links.retain(|link| wanted.contains(link.dn_key.as_str()));
         Ok(links)
     }
 
@@ -128,8 +153,35 @@ impl Store {
         at: DateTime<Utc>,
         except: &[Uuid],
     ) -> Result<(), StoreError> {
-        let _ = (source, kind, at, except);
-        Ok(())
+        guard::name("source", source)?;
+        let except: BTreeSet<Uuid> = except.iter().copied().collect();
+        let column = match kind {
+            EntityKind::User => "user_id",
+            EntityKind::Group => "group_id",
+        };
+        let lead = args![source, kind.as_str()];
+        let list = |ids: &mut dyn Iterator<Item = &Uuid>| -> Vec<Arg> { ids.map(|id| Arg::from(*id)).collect() };
+        let mut tx = self.db.begin().await?;
+        // What was seen until now stays known of those who are not seen any more.
+        let sql = format!(
+            "UPDATE links AS l SET absent = TRUE, last_seen = {} \
+             WHERE l.source = $1 AND l.kind = $2 AND NOT l.absent AND l.{column} IN ({{}})",
+            last_seen!()
+        );
+        tx.look_up(&sql, &lead, &list(&mut except.iter())).await?;
+        let sql = format!("SELECT {column} AS entity FROM links WHERE source = $1 AND kind = $2 AND absent");
+        let mut back = BTreeSet::new();
+        for row in tx.rows(AssertSqlSafe(sql), lead.clone()).await? {
+            back.insert(row.get("entity")?);
+        }
+        let sql = format!(
+            "UPDATE links SET absent = FALSE WHERE source = $1 AND kind = $2 AND absent AND {column} IN ({{}})"
+        );
+        tx.look_up(&sql, &lead, &list(&mut back.difference(&except))).await?;
+        let sql = "INSERT INTO sightings (source, kind, at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (source, kind) DO UPDATE SET at = excluded.at WHERE sightings.at < excluded.at";
+        tx.execute(sql, args![source, kind.as_str(), at]).await?;
+        tx.commit().await
     }
 
     /// Which group is in which, as (child, parent), of the nestings that an owner gave.

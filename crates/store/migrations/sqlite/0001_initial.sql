@@ -22,6 +22,9 @@ CREATE TABLE users (
     last_sign_in    TEXT
 ) STRICT;
 CREATE INDEX users_email ON users (email_key) WHERE email_key <> '';
+-- Those whom a sync has to look at more closely, so that it need not look at everybody.
+CREATE INDEX users_inactive ON users (id)
+    WHERE COALESCE(CAST(flags ->> 'is_active' AS TEXT), '') NOT IN ('true', '1') OR deactivated_by IS NOT NULL;
 
 CREATE TABLE groups (
     id         BLOB NOT NULL PRIMARY KEY,
@@ -31,6 +34,8 @@ CREATE TABLE groups (
     created_at TEXT NOT NULL
 ) STRICT;
 
+-- A link is absent when its entry was not found by the last run that should have found it; see sightings. The hash is of
+-- dn_key, which may be longer than an index takes.
 CREATE TABLE links (
     kind         TEXT NOT NULL,
     source       TEXT NOT NULL,
@@ -39,7 +44,9 @@ CREATE TABLE links (
     group_id     BLOB REFERENCES groups (id) ON DELETE CASCADE,
     dn           TEXT NOT NULL,
     dn_key       TEXT NOT NULL,
+    dn_hash      INTEGER NOT NULL,
     last_seen    TEXT NOT NULL,
+    absent       INTEGER NOT NULL DEFAULT FALSE,
     fingerprint  BLOB,
     given_fields TEXT NOT NULL,
     given_flags  TEXT NOT NULL,
@@ -51,6 +58,8 @@ CREATE TABLE links (
         OR (kind = 'group' AND group_id IS NOT NULL AND user_id IS NULL))
 ) STRICT;
 CREATE INDEX links_group ON links (group_id) WHERE group_id IS NOT NULL;
+CREATE INDEX links_dn ON links (dn_hash);
+CREATE INDEX links_absent ON links (source, kind) WHERE absent;
 
 -- An owner is the slug of the source that gave a row, or empty for one given by hand.
 CREATE TABLE memberships (
@@ -150,7 +159,8 @@ CREATE TABLE positions (
     PRIMARY KEY (source, feed)
 ) STRICT, WITHOUT ROWID;
 
--- Every link of a source that is not absent was found in the directory then, if not later.
+-- Every link of a source that is not absent was found in the directory then, if not later: one row says what would else
+-- have to be written into each.
 CREATE TABLE sightings (
     source TEXT NOT NULL,
     kind   TEXT NOT NULL,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Run;
+use super::{GONE, LINK_GONE, Run};
 use crate::db::{Arg, args};
+use crate::sync::dn_hash;
 use crate::{
     Change, Deactivation, EntityKind, Field, GroupRef, Link, NewGroup, NewSession, NewUser, Owner, StoreError, User,
 };
@@ -17,12 +19,15 @@ impl Run<'_> {
         match change {
             Change::CreateUser(user) => self.create_user(user).await,
             Change::UpdateUser { user, fields } => self.user(*user).map(|row| fields.iter().for_each(|f| set(row, f))),
-            Change::SetFlags { user, flags } => self.user(*user).map(|row| row.flags.extend(flags.clone())),
+            Change::SetFlags { user, flags } => {
+                self.tx.revoke(*user);
+                self.user(*user).map(|row| row.flags.extend(flags.clone()))
+            }
             Change::SetDeactivatedBy { user, by } => self.user(*user).map(|row| row.deactivated_by.clone_from(by)),
             Change::SetPassword { user, hash } => self.user(*user).map(|row| row.password_hash.clone_from(hash)),
             Change::SignedIn { user } => {
                 let sql = "UPDATE users SET last_sign_in = $2 WHERE id = $1";
-                self.must(sql, args![*user, now], "the user is gone")
+                self.must(sql, args![*user, now], GONE)
             }
             Change::DeleteUser { user } => self.delete_user(*user).await,
             Change::CreateGroup(group) => self.create_group(group),
@@ -68,17 +73,13 @@ impl Run<'_> {
             }
             Change::StartSession(session) => self.start_session(session),
             Change::EndSession { token } => {
-                let ended = self.counted("DELETE FROM sessions WHERE token = $1", args![*token]).await?;
-                self.applied.sessions_ended += ended;
-                Ok(())
+                self.end_sessions("DELETE FROM sessions WHERE token = $1 RETURNING user_id", args![*token]).await
             }
             Change::EndSessions { user, except } => {
                 // No token is empty, so that nothing is spared by mistake.
                 let except = Arg::Bytes(Some(except.map_or(Vec::new(), |token| token.as_bytes().to_vec())));
-                let sql = "DELETE FROM sessions WHERE user_id = $1 AND token <> $2";
-                let ended = self.counted(sql, vec![Arg::from(*user), except]).await?;
-                self.applied.sessions_ended += ended;
-                Ok(())
+                let sql = "DELETE FROM sessions WHERE user_id = $1 AND token <> $2 RETURNING user_id";
+                self.end_sessions(sql, vec![Arg::from(*user), except]).await
             }
             Change::PutVerifier { user, source, hash } => {
                 let sql = "INSERT INTO offline_verifiers (user_id, source, hash, created_at) VALUES ($1, $2, $3, $4) \
@@ -113,27 +114,18 @@ impl Run<'_> {
         self.tx.execute(sql, args).await
     }
 
+    /// A statement that ends sessions and answers whose.
+    async fn end_sessions(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<(), StoreError> {
+        self.flush().await?;
+        for row in self.tx.rows(sql, args).await? {
+            self.tx.revoke(row.get("user_id")?);
+            self.applied.sessions_ended += 1;
+        }
+        Ok(())
+    }
+
     async fn create_user(&mut self, new: &NewUser) -> Result<(), StoreError> {
-        let user = User {
-            id: new.id,
-            version: 1,
-            username: new.username.clone(),
-            username_key: new.username_key.clone(),
-            first_name: new.first_name.clone(),
-            last_name: new.last_name.clone(),
-            email: new.email.clone(),
-            email_key: new.email_key.clone(),
-            display_name: new.display_name.clone(),
-            path: new.path.clone(),
-            profile: new.profile.clone(),
-            flags: new.flags.clone(),
-            live_groups: new.live_groups.clone(),
-            password_hash: new.password_hash.clone(),
-            deactivated_by: None,
-            created_at: self.now,
-            updated_at: self.now,
-            last_sign_in: None,
-        };
+        let user = created(new, self.now);
         let sql = "INSERT INTO users (id, username, username_key, first_name, last_name, email, email_key, \
                    display_name, path, profile, flags, password_hash, deactivated_by, live_groups, version, created_at, \
                    updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $15)";
@@ -145,8 +137,8 @@ impl Run<'_> {
     }
 
     async fn delete_user(&mut self, user: Uuid) -> Result<(), StoreError> {
-        let ended = self.counted("DELETE FROM sessions WHERE user_id = $1", args![user]).await?;
-        self.applied.sessions_ended += ended;
+        self.tx.revoke(user);
+        self.end_sessions("DELETE FROM sessions WHERE user_id = $1 RETURNING user_id", args![user]).await?;
         self.users.remove(&user);
         self.dirty.remove(&user);
         self.may("DELETE FROM users WHERE id = $1", args![user])
@@ -162,20 +154,24 @@ impl Run<'_> {
         let sql = "UPDATE users SET version = version + 1, updated_at = $2 \
                    WHERE id IN (SELECT user_id FROM memberships WHERE group_id = $1)";
         self.may(sql, args![group, self.now])?;
+        let sql = "UPDATE links SET fingerprint = NULL WHERE fingerprint IS NOT NULL \
+                   AND user_id IN (SELECT user_id FROM memberships WHERE group_id = $1)";
+        self.may(sql, args![group])?;
         self.may("DELETE FROM groups WHERE id = $1", args![group])
     }
 
     fn link(&mut self, link: &Link) -> Result<(), StoreError> {
         let sql = "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
-                   given_fields, given_flags, live_groups) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                   given_fields, dn_hash, given_flags, live_groups) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         self.may(sql, link_args(link))
     }
 
     fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
-        let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10, given_flags = $11, \
-                   live_groups = $12 \
+        let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10, \
+                   dn_hash = $11, given_flags = $12, live_groups = $13, absent = FALSE \
                    WHERE kind = $1 AND source = $2 AND unique_id = $3 AND (user_id = $4 OR group_id = $5)";
-        self.must(sql, link_args(link), "the link is gone")
+        self.must(sql, link_args(link), LINK_GONE)
     }
 
     async fn unlink(&mut self, entity: Uuid, source: &str) -> Result<(), StoreError> {
@@ -228,6 +224,30 @@ impl Run<'_> {
     }
 }
 
+/// A new user as they will be stored.
+pub(super) fn created(new: &NewUser, now: DateTime<Utc>) -> User {
+    User {
+        id: new.id,
+        version: 1,
+        username: new.username.clone(),
+        username_key: new.username_key.clone(),
+        first_name: new.first_name.clone(),
+        last_name: new.last_name.clone(),
+        email: new.email.clone(),
+        email_key: new.email_key.clone(),
+        display_name: new.display_name.clone(),
+        path: new.path.clone(),
+        profile: new.profile.clone(),
+        flags: new.flags.clone(),
+        live_groups: new.live_groups.clone(),
+        password_hash: new.password_hash.clone(),
+        deactivated_by: None,
+        created_at: now,
+        updated_at: now,
+        last_sign_in: None,
+    }
+}
+
 /// `$1` to `$14` of the statements that write a user.
 pub(super) fn user_args(user: &User) -> Vec<Arg> {
     args![
@@ -253,8 +273,8 @@ fn findable(names: &BTreeSet<String>) -> serde_json::Value {
     names.iter().filter(|name| guard::findable(name)).cloned().collect()
 }
 
-/// `$1` to `$12` of the statements that write a link.
-fn link_args(link: &Link) -> Vec<Arg> {
+/// `$1` to `$13` of the statements that write a link.
+pub(super) fn link_args(link: &Link) -> Vec<Arg> {
     let (user, group) = match link.kind {
         EntityKind::User => (Some(link.entity_id), None),
         EntityKind::Group => (None, Some(link.entity_id)),
@@ -270,12 +290,13 @@ fn link_args(link: &Link) -> Vec<Arg> {
         link.last_seen,
         link.fingerprint.clone(),
         link.given_fields.iter().cloned().collect::<serde_json::Value>(),
+        dn_hash(&link.dn_key),
         link.given_flags.iter().cloned().collect::<serde_json::Value>(),
         findable(&link.live_groups),
     ]
 }
 
-fn set(user: &mut User, field: &Field) {
+pub(super) fn set(user: &mut User, field: &Field) {
     match field {
         Field::Username { name, key } => {
             user.username.clone_from(name);

@@ -1,6 +1,7 @@
 //! One suite, run on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that is surprised fails")]
 
+mod batches;
 mod groups;
 mod hostile;
 mod opening;
@@ -8,4 +9,6 @@ mod people;
 mod place;
 mod records;
 mod sessions;
+mod sync;
 mod throttle;
+mod watch;
