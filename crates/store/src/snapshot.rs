@@ -58,7 +58,8 @@ macro_rules! link_columns {
              l.group_id AS link_group_id, l.dn AS link_dn, l.dn_key AS link_dn_key, ",
             $crate::snapshot::last_seen!(),
             " AS link_last_seen, l.fingerprint AS link_fingerprint, l.given_fields AS link_given_fields, \
-             l.given_flags AS link_given_flags, l.live_groups AS link_live_groups"
+             l.given_flags AS link_given_flags, l.live_groups AS link_live_groups, \
+             l.parent_id AS link_parent_id"
         )
     };
 }
@@ -97,6 +98,7 @@ impl Row {
             given_fields: self.json("link_given_fields")?,
             given_flags: self.json("link_given_flags")?,
             live_groups: self.json("link_live_groups")?,
+            parent: self.get("link_parent_id")?,
         })
     }
 }

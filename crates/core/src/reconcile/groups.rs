@@ -71,27 +71,25 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The local group of a grant, renamed, made and tied as need be.
+    /// The local group of a grant: renamed, made, tied and hung as need be.
     fn group(&mut self, decision: &Decision, grant: &GroupGrant) -> Found {
         let key = group_key(&grant.name);
-        let found = if let Some(state) = local(self.terms, decision, grant, self.snapshot) {
+        let mirrored = grant.mirrored_from.is_some();
+        let (found, own) = if let Some(state) = local(self.terms, decision, grant, self.snapshot) {
             if state.group.name_key != key {
-                self.rename(state.group.id, grant, key);
+                self.rename(state.group.id, grant, key.clone());
             }
-            Found::Stored(state.group.id)
+            (Found::Stored(state.group.id), state.group.owner.is_source(self.terms.source))
         } else if let Some(id) = self.made.get(&key) {
-            Found::Made(*id)
+            (Found::Made(*id), false)
         } else {
             // A mapped group is the configuration's, that is people's: no removal in the directory takes it away.
-            let mirrored = grant.mirrored_from.is_some();
             let id = self.create(&grant.name, if mirrored { owner(self.terms) } else { Owner::Hand });
-            if mirrored {
-                self.hang(key);
-            }
-            Found::Made(id)
+            (Found::Made(id), mirrored)
         };
         let (Found::Stored(id) | Found::Made(id)) = found;
-        self.tie(grant, id);
+        let parent = if own && mirrored { self.parent(&key) } else { None };
+        self.tie(grant, id, parent);
         found
     }
 
@@ -110,26 +108,40 @@ impl Planner<'_> {
         id
     }
 
-    /// Hangs a new mirrored group under `groups.parent`.
-    fn hang(&mut self, child: String) {
-        let Some(parent) = self.terms.parent else { return };
-        let key = group_key(parent);
+    /// The group that `groups.parent` names, made if it is missing; nothing hangs under itself.
+    fn parent(&mut self, child: &str) -> Option<Uuid> {
+        let name = self.terms.parent?;
+        let key = group_key(name);
         if key == child {
-            return;
+            return None;
         }
-        if by_key(self.snapshot, &key).is_none() && !self.made.contains_key(&key) {
-            self.create(parent, Owner::Hand);
-        }
-        let (child, parent) = (GroupRef::Key(child), GroupRef::Key(key));
-        self.changes.push(Change::AddSubgroup { child, parent, owner: owner(self.terms) });
+        let there = by_key(self.snapshot, &key).map(|state| state.group.id);
+        Some(there.or_else(|| self.made.get(&key).copied()).unwrap_or_else(|| self.create(name, Owner::Hand)))
     }
 
-    /// Ties a local group to its directory group, unless that one is tied already.
-    fn tie(&mut self, grant: &GroupGrant, group: Uuid) {
-        let Some((Some(unique_id), dn)) = &grant.mirrored_from else { return };
-        if linked(self.terms, grant, self.snapshot).is_some() || !self.tied.insert(unique_id.clone()) {
+    /// Ties a local group to its directory group, and hangs it where the configuration says now.
+    fn tie(&mut self, grant: &GroupGrant, group: Uuid, parent: Option<Uuid>) {
+        let Some((unique_id, dn)) = &grant.mirrored_from else { return };
+        let Some(unique_id) = unique_id else {
+            // Without a link nobody remembers where it hangs: once, when it is made.
+            return if self.made.values().any(|made| *made == group) {
+                self.hang(group, None, parent)
+            };
+        };
+        if let Some(stored) =
+            linked(self.terms, grant, self.snapshot).and_then(|state| own_link(self.terms, state, unique_id))
+        {
+            // A group of another name may have been tied to the entry by hand: it is left where it is.
+            if stored.entity_id == group && stored.parent != parent {
+                self.hang(group, stored.parent, parent);
+                self.changes.push(Change::UpdateLink(Link { parent, ..stored.clone() }));
+            }
             return;
         }
+        if !self.tied.insert(unique_id.clone()) {
+            return;
+        }
+        self.hang(group, None, parent);
         self.changes.push(Change::Link(Link {
             kind: EntityKind::Group,
             source: self.terms.source.to_owned(),
@@ -138,9 +150,30 @@ impl Planner<'_> {
             dn: dn.clone(),
             dn_key: Dn::parse(dn).map_or_else(|_| dn.clone(), |dn| dn.key()),
             last_seen: self.read_at,
+            parent,
             ..Link::default()
         }));
     }
+
+    /// From under one parent to under another.
+    fn hang(&mut self, child: Uuid, from: Option<Uuid>, to: Option<Uuid>) {
+        self.changes.extend(rehang(self.terms.source, child, from, to));
+    }
+}
+
+/// The changes that take a group from under the parent that a source hung it under, and hang it under another.
+pub fn rehang(source: &str, child: Uuid, from: Option<Uuid>, to: Option<Uuid>) -> Vec<Change> {
+    if from == to {
+        return Vec::new();
+    }
+    let (child, owner) = (GroupRef::Id(child), Owner::Source(source.to_owned()));
+    let off = from.map(|parent| Change::RemoveSubgroup {
+        child: child.clone(),
+        parent: GroupRef::Id(parent),
+        owner: owner.clone(),
+    });
+    let on = to.map(|parent| Change::AddSubgroup { child: child.clone(), parent: GroupRef::Id(parent), owner });
+    off.into_iter().chain(on).collect()
 }
 
 /// The local group that a grant means: the one tied to the directory group if it can bear the name, else the one of that name.
@@ -161,8 +194,11 @@ fn by_key<'a>(snapshot: &'a Snapshot, key: &str) -> Option<&'a GroupState> {
 fn linked<'a>(terms: Terms<'_>, grant: &GroupGrant, snapshot: &'a Snapshot) -> Option<&'a GroupState> {
     let (unique_id, _) = grant.mirrored_from.as_ref()?;
     let unique_id = unique_id.as_deref()?;
-    let ties = |link: &Link| link.source == terms.source && link.unique_id == unique_id;
-    snapshot.groups.iter().find(|state| state.links.iter().any(ties))
+    snapshot.groups.iter().find(|state| own_link(terms, state, unique_id).is_some())
+}
+
+fn own_link<'a>(terms: Terms<'_>, state: &'a GroupState, unique_id: &str) -> Option<&'a Link> {
+    state.links.iter().find(|link| link.source == terms.source && link.unique_id == unique_id)
 }
 
 /// A local group follows the name of its directory group as long as it is nobody else's: mirrored by this source, from that

@@ -11,6 +11,7 @@ mod unlink;
 
 pub use fingerprint::fingerprint;
 pub use flags::deactivate;
+pub use groups::rehang;
 pub use unlink::unlink;
 
 use crate::Reason;
@@ -163,6 +164,7 @@ pub fn reconcile(
         given_fields: mapped.given,
         given_flags: flags::given(decision, linked),
         live_groups: decision.live_permission_groups.iter().map(|name| group_key(name)).collect(),
+        parent: None,
     };
     changes.extend(link_change(&link, state));
     changes.extend(activity.changes(user, state.is_none()));

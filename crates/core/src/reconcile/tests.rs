@@ -606,6 +606,28 @@ fn new_mirrored_groups_hang_under_the_parent() {
 }
 
 #[test]
+fn another_parent_is_followed() {
+    let provisioning = Provisioning::default();
+    let under = |parent| Terms { parent, ..terms(&provisioning) };
+    let mut world = World::default();
+    world.make_group("Made", Owner::Hand);
+    let both = with_groups(&[mirrored("A", "a"), mirrored("Made", "m")]);
+    world.run(under(None), &both).unwrap();
+    assert!(world.subgroups.is_empty());
+    for parent in [Some("One"), Some("Two"), None, Some("Two"), Some("A"), Some("one")] {
+        world.run(under(parent), &both).unwrap();
+        let expected = parent
+            .filter(|parent| *parent != "A")
+            .map(|parent| (world.group("a").group.id, world.group(&group_key(parent)).group.id));
+        assert_eq!(world.subgroups, Vec::from_iter(expected), "{parent:?}");
+        assert!(world.plan(under(parent), &both).unwrap().plan.is_empty(), "{parent:?}");
+    }
+    // A renamed one goes along, and so does one that somebody else sees.
+    world.run(under(Some("Two")), &with_groups(&[mirrored("Crew", "a")])).unwrap();
+    assert_eq!(world.subgroups, [(world.group("crew").group.id, world.group("two").group.id)]);
+}
+
+#[test]
 fn a_parent_is_made_once() {
     let provisioning = Provisioning::default();
     let terms = Terms { parent: Some("Directory"), ..terms(&provisioning) };

@@ -162,12 +162,15 @@ impl World {
             }
             Change::Link(link) => self.link(link),
             Change::UpdateLink(link) => {
-                let links = &mut self.state(link.entity_id).links;
-                let at = links
-                    .iter()
-                    .position(|stored| (&stored.source, &stored.unique_id) == (&link.source, &link.unique_id))
-                    .unwrap();
-                links[at] = link;
+                let links = match link.kind {
+                    EntityKind::User => &mut self.state(link.entity_id).links,
+                    EntityKind::Group => {
+                        &mut self.groups.iter_mut().find(|state| state.group.id == link.entity_id).unwrap().links
+                    }
+                };
+                let key = (link.source.clone(), link.unique_id.clone());
+                let same = |stored: &&mut Link| (&stored.source, &stored.unique_id) == (&key.0, &key.1);
+                *links.iter_mut().find(same).unwrap() = link;
             }
             Change::AddMembership { user, group, owner } => {
                 let Group { id, name, name_key, .. } = self.find_group(&group);
@@ -184,7 +187,12 @@ impl World {
             Change::AddSubgroup { child, parent, .. } => {
                 let ids = (self.find_group(&child).id, self.find_group(&parent).id);
                 assert_ne!(ids.0, ids.1);
+                self.subgroups.retain(|stored| *stored != ids);
                 self.subgroups.push(ids);
+            }
+            Change::RemoveSubgroup { child, parent, .. } => {
+                let ids = (self.find_group(&child).id, self.find_group(&parent).id);
+                self.subgroups.retain(|stored| *stored != ids);
             }
             Change::Unlink { entity, source } => self.state(entity).links.retain(|link| link.source != source),
             Change::EndSessions { .. } | Change::DropVerifiers { .. } => {}
