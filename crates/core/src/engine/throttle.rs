@@ -1,7 +1,8 @@
 //! Throttling: failures are counted in the store, per user and per address; attempts under way are
 //! counted here, so that a thousand parallel guesses cannot all read the same count.
 //!
-//! Honest people in parallel wait for each other at most; they are never refused for being many.
+//! Honest people in parallel wait for each other at most; they are never refused for being many. Who waits in vain, behind
+//! a slow directory, is told that nobody can tell now, and not that they guessed.
 //! Between replicas each holds its own attempts under way, so that a burst may go over the limit by
 //! at most the limit for each further replica.
 
@@ -31,8 +32,17 @@ struct Slot {
 }
 
 /// Attempts under way in this process.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Gate(Arc<Mutex<Slots>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    slots: Arc<Mutex<Slots>>,
+    patience: Duration,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { slots: Arc::default(), patience: PATIENCE }
+    }
+}
 
 /// Leave to try a password. Dropped when the attempt is over, whatever its end.
 #[derive(Debug)]
@@ -65,7 +75,7 @@ enum Turn {
 
 impl Gate {
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a turn under every limit, or refuses.
@@ -77,7 +87,7 @@ impl Gate {
         now: DateTime<Utc>,
     ) -> Result<Permit, Rejection> {
         let visit = Visit::new(self, &limits);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         loop {
             let seen = visit.ended();
             let failures = store.failures_of(&limits, window, now).await?;
@@ -98,7 +108,7 @@ impl Gate {
                     let ended = notify.notified();
                     // Somebody may have ended between looking and listening.
                     if visit.ended() == seen && tokio::time::timeout_at(until, ended).await.is_err() {
-                        return Err(throttled(ThrottleKind::User, PATIENCE));
+                        return Err(crowded(self.patience));
                     }
                 }
             }
@@ -168,6 +178,15 @@ fn forget_if_idle(slots: &mut Slots, key: &Key) {
     }
 }
 
+/// Nobody has said no to who waited in vain: their password was not looked at, and nothing was counted.
+fn crowded(patience: Duration) -> Rejection {
+    let detail = format!(
+        "so many sign-ins of this user or from this address are under way that this one had no turn within {patience:?}; \
+         try again, and see whether the directory is slow"
+    );
+    Rejection::unavailable(detail)
+}
+
 fn throttled(kind: ThrottleKind, retry_after: Duration) -> Rejection {
     let whose = match kind {
         ThrottleKind::User => "this user",
@@ -188,5 +207,28 @@ pub(crate) async fn record(store: &Store, keys: &[Limit], window: Duration, now:
             tracing::error!(target: "bindery_core::throttle", %error, "a failed sign-in could not be counted");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Outcome;
+    use bindery_store::StoreUrl;
+
+    #[tokio::test]
+    async fn who_waits_in_vain_has_not_guessed() {
+        let store = Store::open(&StoreUrl::parse("sqlite::memory:").unwrap()).await.unwrap();
+        let gate = Gate { patience: Duration::from_millis(50), ..Gate::default() };
+        let enter = async || {
+            let limit = Limit { kind: ThrottleKind::User, key: "ann".to_owned(), limit: 1 };
+            gate.enter(&store, vec![limit], Duration::from_mins(15), DateTime::UNIX_EPOCH).await
+        };
+        let first = enter().await.unwrap();
+        let end = enter().await.unwrap_err();
+        assert_eq!((end.outcome, end.reason, end.retry_after), (Outcome::Unavailable, None, None));
+        drop(first);
+        drop(enter().await.unwrap());
+        assert!(gate.lock().is_empty(), "nothing is kept of those who have left");
     }
 }
