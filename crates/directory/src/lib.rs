@@ -55,6 +55,6 @@ pub use check::{Sample, ServerReport, Step};
 pub use error::DirectoryError;
 pub use feed::{Changes, FeedEvent, FeedKind, GroupEntry, Incomplete, Kind, Listing, Page, Position, Roster, Shortcoming, Since, Unreadable};
 pub use group::{Group, GroupSelector, Known, Memberships};
-pub use person::{Authentication, Found, PasswordCheck, Person, Reader, Refusal, Wanted};
+pub use person::{Authentication, Found, PasswordCheck, Person, Reader, Refusal, Wanted, Whereabouts};
 pub use settings::SourceSettings;
 pub use source::{ServerHealth, Source};

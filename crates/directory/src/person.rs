@@ -20,6 +20,17 @@ pub struct Person {
     pub unique_id: String,
 }
 
+/// Where somebody is who has not signed in yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Here, if they are at all: a template makes a name for everybody.
+    At(Dn),
+    /// Nowhere.
+    Nobody,
+    /// In more than one place.
+    Several(Vec<Dn>),
+}
+
 /// The answer to "who is that?".
 #[derive(Debug, Clone)]
 pub enum Found {

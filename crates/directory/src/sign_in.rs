@@ -5,7 +5,9 @@ use crate::reach::Reach;
 use crate::servers::Lease;
 use crate::settings::Bind;
 use crate::source::Inner;
-use crate::{Authentication, DirectoryError, PasswordCheck, Person, Reader, Wanted, verdict};
+use crate::{
+    Authentication, DirectoryError, PasswordCheck, Person, Reader, SourceSettings, Wanted, Whereabouts, verdict,
+};
 use bindery_ldap::{Dn, Entry, LdapResult};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -46,11 +48,20 @@ async fn as_user(
     password: &SecretString,
     wanted: &Wanted,
 ) -> Result<Authentication, DirectoryError> {
-    let dn = match whereabouts(inner, name).await? {
-        Located::One(dn, _) => dn,
-        Located::Nobody => return Ok(Authentication::Nobody),
-        Located::Several(dns) => return Ok(Authentication::Several(dns)),
-    };
+    match whereabouts(inner, name).await? {
+        Whereabouts::At(dn) => bind_as(inner, dn, password, wanted).await,
+        Whereabouts::Nobody => Ok(Authentication::Nobody),
+        Whereabouts::Several(dns) => Ok(Authentication::Several(dns)),
+    }
+}
+
+/// The bind of somebody whose DN is known, and their own look at their entry.
+pub(crate) async fn bind_as(
+    inner: &Inner,
+    dn: Dn,
+    password: &SecretString,
+    wanted: &Wanted,
+) -> Result<Authentication, DirectoryError> {
     let (check, lease) = bind(inner, &dn, password, None).await?;
     if !matches!(check, PasswordCheck::Accepted(_)) {
         return Ok(Authentication::Checked { person: None, dn, check, reader: Reader::own(lease) });
@@ -67,13 +78,21 @@ async fn as_user(
 }
 
 /// The DN of a name without a service account: by template, else by an anonymous search for the DN alone.
-async fn whereabouts(inner: &Inner, name: &str) -> Result<Located, DirectoryError> {
+pub(crate) async fn whereabouts(inner: &Inner, name: &str) -> Result<Whereabouts, DirectoryError> {
     let settings = &inner.settings;
-    if settings.users.dn_template.is_none() {
-        return people::locate(inner.service(), settings, name, &["1.1".to_owned()]).await;
+    if settings.users.dn_template.is_some() {
+        return Ok(by_template(settings, name).map_or(Whereabouts::Nobody, Whereabouts::At));
     }
-    let dn = if name.is_empty() { None } else { people::by_template(settings, name) };
-    Ok(dn.map_or(Located::Nobody, |dn| Located::One(dn, Entry::default())))
+    Ok(match people::locate(inner.service(), settings, name, &["1.1".to_owned()]).await? {
+        Located::One(dn, _) => Whereabouts::At(dn),
+        Located::Nobody => Whereabouts::Nobody,
+        Located::Several(dns) => Whereabouts::Several(dns),
+    })
+}
+
+/// The DN that the template makes of a name; nobody is asked.
+pub(crate) fn by_template(settings: &SourceSettings, name: &str) -> Option<Dn> {
+    if name.is_empty() { None } else { people::by_template(settings, name) }
 }
 
 async fn bind(

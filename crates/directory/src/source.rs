@@ -7,7 +7,7 @@ use crate::servers::Servers;
 use crate::settings::Bind;
 use crate::{
     Authentication, DirectoryError, Found, GroupSelector, Known, Memberships, PasswordChange, PasswordCheck, Person,
-    Reader, ServerReport, SourceSettings, Wanted, change, check, sign_in,
+    Reader, ServerReport, SourceSettings, Wanted, Whereabouts, change, check, sign_in,
 };
 use bindery_ldap::ldif::ChangeRecord;
 use bindery_ldap::{Dn, Entry, Filter, Scope};
@@ -101,6 +101,35 @@ impl Source {
         wanted: &Wanted,
     ) -> Result<Authentication, DirectoryError> {
         sign_in::authenticate(&self.inner, name, password, wanted).await
+    }
+
+    /// Where somebody of an as-user source is: made by the template, without asking anybody, else found by an anonymous
+    /// search for the DN alone.
+    ///
+    /// # Errors
+    /// As [`Source::find`].
+    pub async fn whereabouts(&self, name: &str) -> Result<Whereabouts, DirectoryError> {
+        sign_in::whereabouts(&self.inner, name).await
+    }
+
+    /// The DN that `users.dn_template` makes of a name; `None` without a template, or where that is no DN inside a base.
+    /// All names that the directory takes for one make the same DN.
+    pub fn dn_of(&self, name: &str) -> Option<Dn> {
+        sign_in::by_template(&self.inner.settings, name)
+    }
+
+    /// Binds as somebody of an as-user source, who then reads their own entry.
+    ///
+    /// # Errors
+    /// As [`Source::authenticate`].
+    pub async fn authenticate_as(
+        &self,
+        dn: Dn,
+        password: &SecretString,
+        wanted: &Wanted,
+    ) -> Result<Authentication, DirectoryError> {
+        sign_in::refuse_empty(&self.inner, password)?;
+        sign_in::bind_as(&self.inner, dn, password, wanted).await
     }
 
     /// Checks the password of somebody found before; one bind.

@@ -95,7 +95,12 @@ impl Engine {
             Ok(Route::Local(holder)) => name::key_in_source("", &holder.user.username_key),
             Ok(Route::Sources { sources, names, .. }) if sources.len() == 1 => {
                 let slug = sources.first().map_or("", |source| &source.slug);
-                name::key_in_source(slug, names.last().map_or(typed, String::as_str))
+                let name = names.last().map_or(typed, String::as_str);
+                let unseen = sources.first().filter(|source| source.binds_unseen());
+                match unseen.and_then(|source| source.directory.dn_of(name)) {
+                    Some(dn) => name::key_in_source(slug, &dn.key()),
+                    None => name::key_in_source(slug, name),
+                }
             }
             _ => self.with_domains(|domains| name::throttle_key(typed, domains)),
         }

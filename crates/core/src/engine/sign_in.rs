@@ -10,7 +10,9 @@ use crate::events::Event;
 use crate::name;
 use crate::password::Verdict;
 use crate::{Outcome, Reason};
-use bindery_directory::{AccountState, Authentication, DirectoryError, Found, PasswordCheck, Person, Reader, Refusal};
+use bindery_directory::{
+    AccountState, Authentication, DirectoryError, Found, PasswordCheck, Person, Reader, Refusal, Whereabouts,
+};
 use bindery_store::{Change, Limit, NewAudit, PasswordHash, Plan, ThrottleKind};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
@@ -151,7 +153,7 @@ impl Engine {
         name: &str,
     ) -> Result<Option<Checked>, Trouble> {
         if source.is_as_user() {
-            return self.check_as_user(attempt, source, name).await;
+            return self.check_as_user(attempt, turn, source, name).await;
         }
         let read_at = self.now();
         let person = match source.directory.find(name, &source.wanted).await {
@@ -169,14 +171,27 @@ impl Engine {
         Ok(Some(Checked { person: Some(person), dn, check, reader: Reader::service(), read_at }))
     }
 
+    /// Without a service account the DN is all that is known of somebody before their bind, and all of their spellings
+    /// share it.
     async fn check_as_user(
         &self,
         attempt: &Attempt,
+        turn: &mut Turn,
         source: &ActiveSource,
         name: &str,
     ) -> Result<Option<Checked>, Trouble> {
+        let dn = match source.directory.whereabouts(name).await {
+            Ok(Whereabouts::At(dn)) => dn,
+            Ok(Whereabouts::Nobody) => return Ok(None),
+            Ok(Whereabouts::Several(dns)) => return Err(Trouble::Rejected(ambiguous(source, &dns))),
+            Err(error) => return Err(trouble(source, error)),
+        };
+        if attempt.via == Via::Http {
+            let key = name::key_in_source(&source.slug, &dn.key());
+            self.count_as(turn, key).await.map_err(Trouble::Rejected)?;
+        }
         let read_at = self.now();
-        match source.directory.authenticate(name, &attempt.password, &source.wanted).await {
+        match source.directory.authenticate_as(dn, &attempt.password, &source.wanted).await {
             Ok(Authentication::Checked { person, dn, check, reader }) => {
                 Ok(Some(Checked { person, dn: dn.to_string(), check, reader, read_at }))
             }
@@ -307,7 +322,11 @@ impl Engine {
     ) -> Result<(), Rejection> {
         let attribute = source.directory.settings().users.login_attributes.first();
         let name = attribute.and_then(|attribute| person.entry.text(attribute)).unwrap_or(&person.unique_id);
-        let own = name::key_in_source(&source.slug, name);
+        self.count_as(turn, name::key_in_source(&source.slug, name)).await
+    }
+
+    /// Counts an attempt for somebody under one more key, unless it is counted there already.
+    async fn count_as(&self, turn: &mut Turn, own: String) -> Result<(), Rejection> {
         if turn.counted().any(|(limit, _)| limit.kind == ThrottleKind::User && limit.key == own) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Failures are counted per user over all spellings, and per address; honest people are never refused for being many.
 
-use crate::world::{Setup, World, assert_refused, assert_signed_in};
+use crate::world::{Setup, World, assert_refused, assert_signed_in, attempt, company_directory, engine};
 use bindery_core::Reason;
 use bindery_demo_directory::company;
 use std::time::Duration;
@@ -28,6 +28,33 @@ async fn every_spelling_counts_for_one_user() {
     assert_signed_in(&world.sign_in("leo", PASSWORD).await);
     world.clock.advance(Duration::from_mins(15));
     assert_signed_in(&world.sign_in("ann", PASSWORD).await);
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_dn_counts_for_one_user() {
+    let people = "ou=people,dc=larkspur,dc=example";
+    let directory = company_directory();
+    let source = |slug: &str, users: &str| {
+        format!(
+            "[sources.{slug}]\npreset = \"openldap\"\nservers = [\"ldap://{}\"]\nbase_dn = \"dc=larkspur,dc=example\"\n\
+             bind = {{ method = \"as-user\" }}\nusers = {{ {users} }}\n",
+            directory.address()
+        )
+    };
+    let template = format!("base_dn = \"{people}\", dn_template = \"cn={{user}},{people}\"");
+    let throttle = "[sign_in]\nthrottle = { per_user = 4, per_address = 50, window = \"15m\" }\n";
+    // One source, whose template alone says who is meant; two, where that is known only at each.
+    for sources in [source("one", &template), format!("{}{}", source("one", &template), source("two", &template))] {
+        let (engine, _) = engine(&format!("{throttle}{sources}"), Vec::new()).await;
+        // RFC 4518 folds inner spaces.
+        for typed in ["a b", "A  B", "a   b", " a \u{3000}B"] {
+            assert_refused(&engine.sign_in(attempt(typed, "wrong")).await, Reason::BadCredentials);
+        }
+        for typed in ["a    b", "a b", "A B"] {
+            assert_refused(&engine.sign_in(attempt(typed, "wrong")).await, Reason::Throttled);
+        }
+        assert_refused(&engine.sign_in(attempt("ab", "wrong")).await, Reason::BadCredentials);
+    }
 }
 
 #[tokio::test]
