@@ -20,10 +20,43 @@ struct Embedded;
 #[derive(Debug)]
 pub(crate) struct Assets(BTreeMap<String, Asset>);
 
+/// One file.
 #[derive(Debug)]
-struct Asset {
+pub(crate) struct Asset {
     bytes: Bytes,
     hash: String,
+}
+
+impl Asset {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&bytes)).split_off(33);
+        Self { bytes, hash }
+    }
+
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The path of the asset below the mount point.
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("/assets/{}/{name}", self.hash)
+    }
+
+    pub(crate) fn serve(&self, hash: &str, media_type: &'static str) -> Response {
+        let mut response = Response::new(Body::from(self.bytes.clone()));
+        *response.status_mut() = StatusCode::OK;
+        let headers = response.headers_mut();
+        let cache = if hash == self.hash { "public, max-age=31536000, immutable" } else { "no-cache" };
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // An SVG opened by itself is a document: it must not run anything either.
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+        );
+        response
+    }
 }
 
 impl Assets {
@@ -38,8 +71,7 @@ impl Assets {
             };
             let embedded = || Embedded::get(&name).map(|file| Bytes::from(file.data.into_owned()));
             if let Some(bytes) = replaced.or_else(embedded) {
-                let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&bytes)).split_off(33);
-                all.insert(name.into_owned(), Asset { bytes, hash });
+                all.insert(name.into_owned(), Asset::new(bytes));
             }
         }
         Ok(Self(all))
@@ -47,27 +79,13 @@ impl Assets {
 
     /// The path of an asset below the mount point.
     pub(crate) fn path(&self, name: &str) -> String {
-        let hash = self.0.get(name).map_or("", |asset| asset.hash.as_str());
-        format!("/assets/{hash}/{name}")
+        self.0.get(name).map_or_else(|| format!("/assets//{name}"), |asset| asset.path(name))
     }
 
     /// Answers a request. Another hash gets today's file, to be asked for again: a replica of another version
     /// may have made the page.
     pub(crate) fn serve(&self, hash: &str, name: &str) -> Option<Response> {
-        let asset = self.0.get(name)?;
-        let mut response = Response::new(Body::from(asset.bytes.clone()));
-        *response.status_mut() = StatusCode::OK;
-        let headers = response.headers_mut();
-        let cache = if hash == asset.hash { "public, max-age=31536000, immutable" } else { "no-cache" };
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(name)));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // An SVG opened by itself is a document: it must not run anything either.
-        headers.insert(
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
-        );
-        Some(response)
+        self.0.get(name).map(|asset| asset.serve(hash, media_type(name)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings that concern HTTP, worked out once per configuration and not once per request.
 
+use crate::icons::SourceIcons;
 use bindery_core::config::Config;
 use ipnet::IpNet;
 use std::{net::IpAddr, time::Duration};
@@ -22,6 +23,8 @@ pub struct WebSettings {
     pub cookie_domain: Option<String>,
     /// How long "remember me" lasts; `None` turns it off.
     pub remember_me: Option<Duration>,
+    /// The pictures of sources.
+    pub icons: SourceIcons,
 }
 
 impl From<&Config> for WebSettings {
@@ -31,6 +34,9 @@ impl From<&Config> for WebSettings {
             trusted_proxies: config.server.trusted_proxies.clone(),
             cookie_domain: config.sessions.cookie_domain.clone(),
             remember_me: config.sessions.remember_me,
+            icons: SourceIcons::load(
+                config.sources.iter().filter_map(|source| Some((source.slug.as_str(), source.icon.as_deref()?))),
+            ),
         }
     }
 }

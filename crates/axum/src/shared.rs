@@ -115,6 +115,7 @@ impl Asked {
             user: user.map(Visible::of),
             banner: shared.banner.as_deref(),
             demo: shared.demo.as_ref(),
+            sources: self.settings.icons.faces(&shared.mount),
         };
         let mut response = match shared.pages.render(&chrome, page) {
             Ok(html) => html_response(status, html),

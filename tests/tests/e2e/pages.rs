@@ -107,6 +107,31 @@ async fn browser_pages_are_accessible() {
     assert_ne!(light, run(background).await, "dark readers get dark pages");
 }
 
+/// A20: a source's picture stands where people choose a source, and where they see theirs.
+#[tokio::test]
+async fn browser_shows_the_icon_of_a_source() {
+    let slapd = Slapd::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("corp.svg");
+    let picture = "<svg xmlns='http://www.w3.org/2000/svg' width='16' height='16' viewBox='0 0 16 16'>\
+                   <circle cx='8' cy='8' r='8' fill='#b4541a'/></svg>";
+    std::fs::write(&file, picture).unwrap();
+    let bindery = corp(&slapd).keys(&format!("icon = {:?}", file.display().to_string())).bindery();
+    let server = bindery.serve();
+    let browser = Browser::start().await.unwrap();
+    let driver = browser.driver();
+    let shown = "const i = document.querySelector('img.icon'); return !!i && i.complete && i.naturalWidth > 0 && \
+                 i.getBoundingClientRect().width === 24";
+    driver.goto(server.url("/login")).await.unwrap();
+    browser.screenshot("login-icon").await.unwrap();
+    assert_eq!(driver.execute(shown, vec![]).await.unwrap().json(), &true);
+    assert!(driver.find(By::Css("ul.sources")).await.unwrap().text().await.unwrap().contains("corp"));
+    sign_in(&browser, &server, "ann", "ann-secret").await.unwrap();
+    driver.goto(server.url("/profile")).await.unwrap();
+    browser.screenshot("profile-icon").await.unwrap();
+    assert_eq!(driver.execute(shown, vec![]).await.unwrap().json(), &true);
+}
+
 /// What a directory holds is text on a page, never markup.
 #[tokio::test]
 async fn browser_shows_values_as_text() {

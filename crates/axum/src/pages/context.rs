@@ -1,6 +1,6 @@
 //! What each template is given. A template reads these fields and nothing else; overriding templates may rely on them.
 
-use crate::sentences::Sentence;
+use crate::{icons::Face, sentences::Sentence};
 use bindery_core::engine::{LinkView, UserView};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -35,6 +35,8 @@ pub(crate) struct Chrome<'a> {
     pub(crate) banner: Option<&'a str>,
     /// What a demo tells its visitors.
     pub(crate) demo: Option<&'a Demo>,
+    /// Sources with a picture, in order.
+    pub(crate) sources: Vec<Face>,
 }
 
 /// The people and things of a demo.

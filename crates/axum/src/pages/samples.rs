@@ -3,7 +3,7 @@
 use super::{
     Chrome, Demo, DemoPerson, ErrorPage, HomePage, LoginPage, Pages, PagesError, PasswordPage, ProfilePage, Visible,
 };
-use crate::sentences;
+use crate::{icons::Face, sentences};
 use bindery_core::engine::{LinkView, UserView};
 use chrono::DateTime;
 use serde_json::json;
@@ -83,6 +83,10 @@ fn chrome<'a>(user: Option<&'a UserView>, demo: Option<&'a Demo>) -> Chrome<'a> 
         user: user.map(Visible::of),
         banner: demo.map(|demo| demo.note.as_str()),
         demo,
+        sources: demo
+            .map(|_| Face { source: "corp".to_owned(), icon: "/assets/x/icon".to_owned() })
+            .into_iter()
+            .collect(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `GET /assets/HASH/NAME`: style and mark.
+//! `GET /assets/HASH/NAME`: style, mark, and the pictures of sources.
 
 use super::unknown;
 use crate::shared::{Asked, Shared};
@@ -14,5 +14,5 @@ pub(super) async fn show(
     Path((hash, name)): Path<(String, String)>,
 ) -> Response {
     let found = shared.pages.assets.serve(&hash, &name);
-    found.unwrap_or_else(|| unknown::answer(&shared, &asked, None))
+    found.or_else(|| asked.settings.icons.serve(&hash, &name)).unwrap_or_else(|| unknown::answer(&shared, &asked, None))
 }
