@@ -13,9 +13,16 @@ pub(crate) fn text(entry: &Entry, attribute: &str) -> Option<String> {
     }
     let readable = |text: &&str| !text.starts_with(BINARY) && !text.chars().any(char::is_control);
     Some(match std::str::from_utf8(bytes).ok().filter(readable) {
+        // Hexadecimal digits in either case are one ID, and a change feed spells them in lower case.
+        Some(text) if is_digits(attribute) => text.to_ascii_lowercase(),
         Some(text) => text.to_owned(),
         None => format!("{BINARY}{}", hex::encode(bytes)),
     })
+}
+
+/// Whether the values are UUIDs as text, which compare without regard to case (RFC 4530).
+fn is_digits(attribute: &str) -> bool {
+    ["entryUUID", "nsUniqueId"].iter().any(|one| attribute.eq_ignore_ascii_case(one))
 }
 
 /// The filter that finds the entry of a text made by [`text`].
@@ -42,6 +49,13 @@ mod tests {
         let uuid = "8d9e0a7c-1111-1040-8b1a-000000000001";
         assert_eq!(text(&entry("entryUUID", uuid.as_bytes()), "entryuuid").as_deref(), Some(uuid));
         assert_eq!(filter("entryUUID", uuid), Filter::equal("entryUUID", uuid));
+    }
+
+    #[test]
+    fn uuids_have_one_spelling() {
+        let lower = text(&entry("nsUniqueId", b"66446001-1dd211b2-AABB0000-cafe0000"), "nsUniqueId").unwrap();
+        assert_eq!(lower, "66446001-1dd211b2-aabb0000-cafe0000");
+        assert_eq!(text(&entry("ipaUniqueID", b"AbC"), "ipaUniqueID").as_deref(), Some("AbC"));
     }
 
     #[test]

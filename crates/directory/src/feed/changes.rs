@@ -2,9 +2,17 @@
 //!
 //! syncrepl (RFC 4533) where the server has it, else `modifyTimestamp` with overlap, which sees no deletions.
 
-use super::{GroupEntry, Kind, Unreadable};
+use super::about::About;
+use super::{GroupEntry, Kind, Unreadable, polled, syncrepl};
 use crate::{DirectoryError, Person, Source, Wanted};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+/// Events that wait to be taken.
+const AHEAD: usize = 256;
 
 /// How a server tells of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,13 +65,61 @@ pub enum FeedEvent {
     Doubt(String),
 }
 
-/// Changes as they come.
+/// Where a feed puts what it tells.
+pub(super) type Events = mpsc::Sender<Result<FeedEvent, DirectoryError>>;
+
+/// Why a feed ended early.
+pub(super) enum Stop {
+    Failed(DirectoryError),
+    /// Everything is said: the position is in doubt, or nobody listens.
+    Over,
+}
+
+impl From<DirectoryError> for Stop {
+    fn from(error: DirectoryError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Says one thing.
+pub(super) async fn tell(events: &Events, event: FeedEvent) -> Result<(), Stop> {
+    events.send(Ok(event)).await.map_err(|_| Stop::Over)
+}
+
+/// Says that only a full read helps, and ends.
+pub(super) async fn doubt(events: &Events, why: String) -> Stop {
+    tell(events, FeedEvent::Doubt(why)).await.err().unwrap_or(Stop::Over)
+}
+
+/// Changes as they come. Dropping them ends the feed, and abandons what was asked.
 #[derive(Debug)]
 pub struct Changes {
-    events: tokio::sync::mpsc::Receiver<Result<FeedEvent, DirectoryError>>,
+    events: mpsc::Receiver<Result<FeedEvent, DirectoryError>>,
+    task: AbortHandle,
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Changes {
+    /// What a task tells.
+    pub(super) fn of<F>(work: impl FnOnce(Events) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Stop>> + Send + 'static,
+    {
+        let (sender, events) = mpsc::channel(AHEAD);
+        let task = tokio::spawn(async move {
+            if let Err(Stop::Failed(error)) = work(sender.clone()).await {
+                // Whoever does not listen any more need not know.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Self { events, task: task.abort_handle() }
+    }
+
     /// The next event; `None` when a feed that was not to be followed has told everything.
     ///
     /// # Errors
@@ -75,25 +131,50 @@ impl Changes {
 }
 
 impl Source {
-    /// How this source's servers tell of changes.
+    /// How this source's servers tell of changes, by what they offer. A database that does not keep what its server
+    /// offers is noticed by [`position`](Self::position), whose `kind` is the one that counts.
+    ///
+    /// # Errors
+    /// No server can be asked.
     pub async fn feed_kind(&self) -> Result<FeedKind, DirectoryError> {
-        todo!()
+        self.inner.need_service_account("following changes")?;
+        let describe = || "reading the root DSE".to_owned();
+        let about = self.inner.servers.read("feed", describe, About::read).await?;
+        Ok(about.feed_kind(&self.inner.settings))
     }
 
     /// The position from which a feed goes on after a full read that begins now.
+    ///
+    /// At 389-DS, whose positions belong to one search, and at servers that tell neither the time nor their state
+    /// this reads every entry once, without its attributes.
+    ///
+    /// # Errors
+    /// No server can be asked, or it fails midway.
     pub async fn position(&self, wanted: &Wanted) -> Result<Position, DirectoryError> {
-        let _ = wanted;
-        todo!()
+        self.inner.need_service_account("following changes")?;
+        match syncrepl::position(&self.inner, wanted).await? {
+            Some(position) => Ok(position),
+            None => polled::position(&self.inner, wanted).await,
+        }
     }
 
     /// What has changed since. `follow`: without end, pushed where the server pushes, else asked each `poll`.
+    ///
+    /// A change of what is `wanted` is not noticed here: what has not changed in the directory is not told of again.
+    ///
+    /// # Errors
+    /// No server can be asked. What fails later comes from [`Changes::next`].
     pub async fn changes(
         &self,
         since: &Position,
         wanted: &Wanted,
-        follow: Option<std::time::Duration>,
+        follow: Option<Duration>,
     ) -> Result<Since, DirectoryError> {
-        let _ = (since, wanted, follow);
-        todo!()
+        self.inner.need_service_account("following changes")?;
+        let inner = Arc::clone(&self.inner);
+        match since.kind {
+            FeedKind::Syncrepl => syncrepl::changes(inner, since, wanted, follow.is_some()).await,
+            FeedKind::ModifyTimestamp => Ok(polled::changes(inner, since, wanted, follow)),
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! A whole listing of the people or the groups of a source, page by page, read ahead of whoever takes them.
 //! Holds what a listing tells; `pages` does the reading.
 
-use super::entries::{Listed, member_keys};
-use super::pages;
+use super::entries::{Listed, Search, member_keys};
+use super::pages::{self, Told};
+use crate::source::Inner;
 use crate::{DirectoryError, Person, Source, Wanted};
 use bindery_ldap::Dn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -97,7 +98,7 @@ pub struct Shortcoming {
 #[derive(Debug)]
 pub struct Listing<T> {
     pages: mpsc::Receiver<Result<Page<T>, DirectoryError>>,
-    shortcomings: Arc<Mutex<Vec<Shortcoming>>>,
+    told: Arc<Mutex<Told>>,
     task: AbortHandle,
 }
 
@@ -112,8 +113,22 @@ impl<T> Listing<T> {
 
     /// Every reason why it was not whole, after [`next`](Self::next) answered `None`.
     pub fn shortcomings(&self) -> Vec<Shortcoming> {
-        self.shortcomings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.told().shortcomings.clone()
     }
+}
+
+impl<T> Listing<T> {
+    pub(super) fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Begins a listing.
+pub(super) fn start<T: Listed>(inner: Arc<Inner>, search: Search) -> Listing<T> {
+    let (sender, pages) = mpsc::channel(1);
+    let told = Arc::new(Mutex::default());
+    let reading = pages::read(inner, search, sender, Arc::clone(&told));
+    Listing { pages, told, task: tokio::spawn(reading).abort_handle() }
 }
 
 impl<T> Drop for Listing<T> {
@@ -144,14 +159,6 @@ impl Source {
     }
 
     fn list<T: Listed>(&self, wanted: &Wanted) -> Listing<T> {
-        let (sender, pages) = mpsc::channel(1);
-        let shortcomings = Arc::new(Mutex::default());
-        let reading = pages::read(
-            Arc::clone(&self.inner),
-            T::search(&self.inner.settings, wanted),
-            sender,
-            Arc::clone(&shortcomings),
-        );
-        Listing { pages, shortcomings, task: tokio::spawn(reading).abort_handle() }
+        start(Arc::clone(&self.inner), T::search(&self.inner.settings, wanted))
     }
 }

@@ -3,12 +3,17 @@
 //! What arrives is handed on as it is, and so is every reason why it may be less than the whole. What that
 //! means for anybody is not decided here.
 
+mod about;
 mod changes;
 mod entries;
 mod listing;
 mod pager;
 mod pages;
+mod phases;
+mod polled;
+mod position;
 mod roster;
+mod syncrepl;
 
 pub use changes::{Changes, FeedEvent, FeedKind, Position, Since};
 pub use listing::{GroupEntry, Incomplete, Listing, Page, Shortcoming, Unreadable};
@@ -21,4 +26,14 @@ pub enum Kind {
     User,
     /// Groups of the source.
     Group,
+}
+
+impl Kind {
+    /// In one word.
+    fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+        }
+    }
 }

@@ -8,9 +8,11 @@ use crate::reach::{describe, failed, in_scope, in_words, is_inside};
 use crate::servers::{Lease, is_busy};
 use crate::source::Inner;
 use crate::{DirectoryError, SourceSettings};
+use bindery_ldap::value::generalized_time;
 use bindery_ldap::{Connection, Dn, Error, LdapResult, Page as LdapPage, ResultCode, SearchRequest};
+use chrono::{DateTime, Utc};
 use futures::future::join;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::Sender;
 
 /// Why a listing ended early.
@@ -26,15 +28,27 @@ impl From<DirectoryError> for Stop {
     }
 }
 
+/// When an entry was last changed, by its server (RFC 4512, 3.4.4).
+pub(super) const MODIFY_TIMESTAMP: &str = "modifyTimestamp";
+
+/// What a listing tells besides its pages.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) shortcomings: Vec<Shortcoming>,
+    /// The server that was read from.
+    pub(super) server: Option<String>,
+    /// The newest `modifyTimestamp`, where that was asked for.
+    pub(super) newest: Option<DateTime<Utc>>,
+}
+
 /// Reads all bases into the channel.
 pub(super) async fn read<T: Listed>(
     inner: Arc<Inner>,
     search: Search,
     pages: Sender<Result<Page<T>, DirectoryError>>,
-    shortcomings: Arc<Mutex<Vec<Shortcoming>>>,
+    told: Arc<Mutex<Told>>,
 ) {
-    let mut reading =
-        Reading { settings: &inner.settings, search: &search, pages: &pages, shortcomings, whole: vec![] };
+    let mut reading = Reading { settings: &inner.settings, search: &search, pages: &pages, told, whole: vec![] };
     if let Err(Stop::Failed(error)) = reading.all(&inner).await {
         // Whoever does not listen any more need not know.
         let _ = pages.send(Err(error)).await;
@@ -45,7 +59,7 @@ struct Reading<'a, T> {
     settings: &'a SourceSettings,
     search: &'a Search,
     pages: &'a Sender<Result<Page<T>, DirectoryError>>,
-    shortcomings: Arc<Mutex<Vec<Shortcoming>>>,
+    told: Arc<Mutex<Told>>,
     /// The bases that were read whole: what lies in one of them has been handed on.
     whole: Vec<&'a Dn>,
 }
@@ -70,19 +84,17 @@ impl<'a, T: Listed> Reading<'a, T> {
             let search = self.search;
             let request = SearchRequest::new(dn, search.scope, search.filter.clone()).attributes(&search.attributes);
             let size = Size { entries: search.page_size, within: self.settings.timeouts.operation };
-            let (pager, first) = match &place {
-                Some((lease, paged)) => {
-                    let begun = first(lease.connection().clone(), request.clone(), size, Some(*paged)).await;
-                    let (pager, first, _) = begun.map_err(|error| self.broken(inner, &request, error))?;
-                    (pager, first)
-                }
-                None => {
-                    let begin = |connection| first(connection, request.clone(), size, None);
-                    let ((pager, first, paged), _, lease) =
-                        inner.servers.begin("list", || describe(&request), begin).await?;
-                    place = Some((lease, paged));
-                    (pager, first)
-                }
+            let (pager, first) = if let Some((lease, paged)) = &place {
+                let begun = first(lease.connection().clone(), request.clone(), size, Some(*paged)).await;
+                let (pager, first, _) = begun.map_err(|error| broken(inner, &request, error))?;
+                (pager, first)
+            } else {
+                let begin = |connection| first(connection, request.clone(), size, None);
+                let ((pager, first, paged), server, lease) =
+                    inner.servers.begin("list", || describe(&request), begin).await?;
+                self.told().server = Some(server.url.clone());
+                place = Some((lease, paged));
+                (pager, first)
             };
             let base = Base { dn, request, seen: 0, paged: matches!(pager, Pager::Paged(_)), pages: 0, short: vec![] };
             self.base(inner, base, pager, first).await?;
@@ -101,7 +113,7 @@ impl<'a, T: Listed> Reading<'a, T> {
             // The request for the next page leaves first.
             let (next, handed_on) = join(next, self.page(&mut base, page)).await;
             handed_on?;
-            match next.map_err(|error| self.broken(inner, &base.request, error))? {
+            match next.map_err(|error| broken(inner, &base.request, error))? {
                 Some(next) => page = next,
                 None => break,
             }
@@ -112,10 +124,10 @@ impl<'a, T: Listed> Reading<'a, T> {
         if base.short.iter().all(|reason| *reason == Incomplete::UnreadableUniqueId) {
             self.whole.push(base.dn);
         }
-        let mut shortcomings = self.shortcomings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told();
         for reason in base.short {
             tracing::warn!(target: "bindery_directory::listing", source = %self.settings.slug, base = %base.dn, ?reason, "the listing is not whole");
-            shortcomings.push(Shortcoming { reason, base: base.dn.to_string() });
+            told.shortcomings.push(Shortcoming { reason, base: base.dn.to_string() });
         }
         Ok(())
     }
@@ -126,9 +138,11 @@ impl<'a, T: Listed> Reading<'a, T> {
             target: "bindery_directory::search", base = %base.dn, scope = ?self.search.scope, filter = %self.search.filter,
             entries = page.entries.len(), result = %page.result, page = base.pages,
         );
-        let reasons = ending(&page.result, base.paged && base.pages > 0)
+        let reason = ending(&page.result, base.paged && base.pages > 0)
             .map_err(|why| failed(&self.settings.slug, &base.request, why))?;
-        reasons.into_iter().for_each(|reason| base.falls_short(reason));
+        if let Some(reason) = reason {
+            base.falls_short(reason);
+        }
         if page.result.is_success() && page.control_missing {
             base.falls_short(Incomplete::LostCookie);
         }
@@ -140,6 +154,11 @@ impl<'a, T: Listed> Reading<'a, T> {
         }
         base.pages += 1;
         let mut out = Page { entries: Vec::with_capacity(page.entries.len()), unreadable: vec![] };
+        if self.search.attributes.iter().any(|name| name == MODIFY_TIMESTAMP) {
+            let times = page.entries.iter().filter_map(|entry| generalized_time(entry.text(MODIFY_TIMESTAMP)?));
+            let mut told = self.told();
+            told.newest = times.chain(told.newest).max();
+        }
         for entry in page.entries {
             let taken: Taken<T> = match entry.dn() {
                 Err(why) => {
@@ -158,7 +177,9 @@ impl<'a, T: Listed> Reading<'a, T> {
                     T::take(self.settings, dn, entry)
                 }
             };
-            taken.short.into_iter().for_each(|reason| base.falls_short(reason));
+            if let Some(reason) = taken.short {
+                base.falls_short(reason);
+            }
             out.entries.extend(taken.entry);
             out.unreadable.extend(taken.unreadable);
         }
@@ -168,9 +189,13 @@ impl<'a, T: Listed> Reading<'a, T> {
         self.pages.send(Ok(out)).await.map_err(|_| Stop::Unheard)
     }
 
-    fn broken(&self, inner: &Inner, request: &SearchRequest, error: Error) -> Stop {
-        Stop::Failed(inner.servers.operation_error(describe(request), error))
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn broken(inner: &Inner, request: &SearchRequest, error: Error) -> Stop {
+    Stop::Failed(inner.servers.operation_error(describe(request), error))
 }
 
 impl Base<'_> {

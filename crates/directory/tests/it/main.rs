@@ -8,7 +8,10 @@
     reason = "a test that finds something else than it expects fails by panicking"
 )]
 
+mod changes;
+mod changes_scripted;
 mod failover;
+mod follow;
 mod groups;
 mod listing;
 mod listing_scripted;

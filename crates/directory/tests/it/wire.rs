@@ -62,6 +62,10 @@ impl<'a> Asked<'a> {
         self.search.base_object.0.is_empty()
     }
 
+    pub(crate) fn base(&self) -> &str {
+        &self.search.base_object.0
+    }
+
     /// A control of the request.
     pub(crate) fn control<C: ControlValue>(&self) -> Option<C> {
         let controls = self.message.controls.iter().flatten();

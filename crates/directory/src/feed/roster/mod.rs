@@ -223,7 +223,9 @@ impl Roster {
         };
         groups.extend(gid);
         groups.sort_unstable();
-        groups.iter().for_each(|group| self.enter(*group, None, climb));
+        for group in groups {
+            self.enter(group, None, climb);
+        }
     }
 
     /// Adds a group that somebody is in, as far as it could be read.
