@@ -12,6 +12,7 @@
     reason = "it prints figures, and has nobody to protect"
 )]
 
+mod decode;
 mod directory;
 mod http;
 mod load;
@@ -49,6 +50,8 @@ enum What {
     Start,
     /// What a sync does to the store, on SQLite and PostgreSQL, and what that does to others' writes.
     Store,
+    /// Entries decoded and read in pages, against `rasn-ldap` and `ldapsearch`.
+    Decode,
     /// Everything.
     All,
 }
@@ -61,7 +64,11 @@ async fn main() -> Result<()> {
     if wanted(What::Store) {
         store::run(arguments.users).await?;
     }
-    if arguments.what == What::Store {
+    if wanted(What::Decode) {
+        decode::alone(time)?;
+        decode::pages(arguments.users).await?;
+    }
+    if matches!(arguments.what, What::Store | What::Decode) {
         return Ok(());
     }
     build()?;

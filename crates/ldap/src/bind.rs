@@ -1,9 +1,12 @@
 //! Binds: simple, anonymous, EXTERNAL, and any other SASL mechanism through a seam.
 
 use crate::connection::Connection;
+use crate::driver::LayerChoice;
+use crate::layer::SecurityLayer;
 use crate::response::{Kind, Outcome};
 use crate::{Control, Error, LdapResult, ResultCode, ber, convert};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 /// More steps than any mechanism takes.
@@ -19,6 +22,12 @@ pub trait SaslMechanism: Send {
 
     /// The next token for the server, from its last challenge (none at first). `None` sends none.
     fn step(&mut self, challenge: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error>;
+
+    /// What was negotiated to protect all that follows (RFC 4422, 3.7); asked once, after the server's last word was
+    /// checked by [`step`](Self::step).
+    fn layer(&mut self) -> Option<Box<dyn SecurityLayer>> {
+        None
+    }
 
     /// Whether somebody who listens learns the password: such a mechanism is refused where a simple bind is.
     /// Mechanisms that do better say so.
@@ -78,7 +87,9 @@ impl Connection {
             let token = token.map(|token| ber::tlv(ber::OCTET_STRING, &[&token]));
             let name = ber::tlv(ber::OCTET_STRING, &[mechanism.name().as_bytes()]);
             let credentials = ber::tlv(SASL, &[&name, token.as_deref().map_or(&[], Vec::as_slice)]);
-            let (outcome, _) = self.bind("", &credentials).await?;
+            // Where this is dropped without a word the connection ends: nobody knows what the server expects.
+            let (decide, choice) = oneshot::channel();
+            let (outcome, _) = self.bind_with("", &credentials, Some(choice)).await?;
             match outcome.result.code {
                 ResultCode::SASL_BIND_IN_PROGRESS => challenge = Some(outcome.sasl_credentials.unwrap_or_default()),
                 ResultCode::SUCCESS => {
@@ -86,6 +97,12 @@ impl Connection {
                     if let Some(last) = outcome.sasl_credentials.filter(|last| !last.is_empty()) {
                         mechanism.step(Some(&last))?;
                     }
+                    let layer = mechanism.layer();
+                    if let Some(layer) = &layer {
+                        self.set_sealed(layer.is_confidential());
+                    }
+                    // A connection that has ended says so to the next operation.
+                    drop(decide.send(layer));
                     return Ok(outcome.result);
                 }
                 _ => return Ok(outcome.result),
@@ -98,11 +115,20 @@ impl Connection {
     }
 
     async fn bind(&self, name: &str, authentication: &[u8]) -> Result<(Outcome, Vec<Control>), Error> {
+        self.bind_with(name, authentication, None).await
+    }
+
+    async fn bind_with(
+        &self,
+        name: &str,
+        authentication: &[u8],
+        layer: Option<LayerChoice>,
+    ) -> Result<(Outcome, Vec<Control>), Error> {
         let version = ber::integer(3);
         let name = ber::tlv(ber::OCTET_STRING, &[name.as_bytes()]);
         let request = ber::tlv(BIND, &[&version, &name, authentication]);
         let controls = convert::controls(&[Control::password_policy()])?;
-        self.call("bind", Kind::Bind, join(&request, &controls)).await
+        self.call_with("bind", Kind::Bind, join(&request, &controls), layer).await
     }
 }
 

@@ -124,6 +124,12 @@ pub fn probe_response(input: &[u8], max_message: usize) -> Result<Option<usize>,
     Ok(crate::response::next(input, max_message)?.map(|(_, octets)| octets))
 }
 
+/// Whether the decoder for entries and the one for everything read the same. For the fuzz targets.
+#[doc(hidden)]
+pub fn probe_agreement(input: &[u8], max_message: usize) -> bool {
+    crate::response::agree(input, max_message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! The operations themselves stand in `bind.rs`, `search.rs` and `update.rs`; the socket is the driver's.
 
 use crate::codec::DEFAULT_MAX_MESSAGE;
-use crate::driver::{self, Channels, Command, Item, Limits, Reply, SEARCH_QUEUE};
+use crate::driver::{self, Channels, Command, Item, LayerChoice, Limits, Reply, SEARCH_QUEUE};
 use crate::fault::Fault;
 use crate::protection::Protection;
 use crate::response::{Kind, Op, Outcome, Response};
@@ -12,9 +12,9 @@ use crate::{Control, Error, LdapUrl, Scheme, TlsSettings};
 use rustls::ClientConfig;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -119,6 +119,8 @@ struct Shared {
     allow_plaintext: bool,
     operation_timeout: Duration,
     max_message: usize,
+    /// Whether a SASL layer keeps everybody else from reading.
+    sealed: AtomicBool,
     next_key: AtomicU64,
     cancels: mpsc::UnboundedSender<u64>,
     close: Arc<Notify>,
@@ -160,6 +162,7 @@ impl Connection {
             allow_plaintext: options.tls.allow_plaintext,
             operation_timeout: options.operation_timeout,
             max_message: options.max_message,
+            sealed: AtomicBool::new(false),
             next_key: AtomicU64::new(0),
             cancels,
             close,
@@ -168,9 +171,14 @@ impl Connection {
         Self { commands, shared: Arc::new(shared) }
     }
 
-    /// Whether TLS (or a Unix socket) protects what is sent.
+    /// Whether TLS, a Unix socket or a confidential SASL layer protects what is sent.
     pub fn is_protected(&self) -> bool {
-        self.shared.protection.is_protected()
+        self.shared.protection.is_protected() || self.shared.sealed.load(Ordering::Acquire)
+    }
+
+    /// From now on, or no longer, a SASL layer keeps everybody else from reading.
+    pub(crate) fn set_sealed(&self, sealed: bool) {
+        self.shared.sealed.store(sealed, Ordering::Release);
     }
 
     /// Whether it has ended.
@@ -204,12 +212,14 @@ impl Connection {
 
     /// Refuses a password that others could read on its way.
     pub(crate) fn check_may_send_password(&self) -> Result<(), Error> {
-        if self.shared.protection.may_send_password(self.shared.allow_plaintext) { Ok(()) } else { self.plaintext() }
+        let may = self.is_protected() || self.shared.protection.may_send_password(self.shared.allow_plaintext);
+        if may { Ok(()) } else { self.plaintext() }
     }
 
     /// Refuses to set a password that others could read on its way, loopback included.
     pub(crate) fn check_may_set_password(&self) -> Result<(), Error> {
-        if self.shared.protection.may_set_password() { Ok(()) } else { self.plaintext() }
+        let may = self.is_protected() || self.shared.protection.may_set_password();
+        if may { Ok(()) } else { self.plaintext() }
     }
 
     fn plaintext(&self) -> Result<(), Error> {
@@ -236,8 +246,19 @@ impl Connection {
         kind: Kind,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<(Outcome, Vec<Control>), Error> {
+        self.call_with(operation, kind, body, None).await
+    }
+
+    /// The same for a SASL bind, after which the caller decides on a layer.
+    pub(crate) async fn call_with(
+        &self,
+        operation: &'static str,
+        kind: Kind,
+        body: Zeroizing<Vec<u8>>,
+        layer: Option<LayerChoice>,
+    ) -> Result<(Outcome, Vec<Control>), Error> {
         let after = self.shared.operation_timeout;
-        let response = tokio::time::timeout(after, self.exchange(kind, body))
+        let response = tokio::time::timeout(after, self.exchange(kind, body, layer))
             .await
             .map_err(|_| Error::Timeout { operation, after })??;
         match response.op {
@@ -247,10 +268,15 @@ impl Connection {
         }
     }
 
-    async fn exchange(&self, kind: Kind, body: Zeroizing<Vec<u8>>) -> Result<Response, Error> {
+    async fn exchange(
+        &self,
+        kind: Kind,
+        body: Zeroizing<Vec<u8>>,
+        layer: Option<LayerChoice>,
+    ) -> Result<Response, Error> {
         let (sender, receiver) = oneshot::channel();
         let mut ticket = self.ticket();
-        self.submit(Command { key: ticket.key, body, kind, reply: Reply::One(sender) }).await?;
+        self.submit(Command { key: ticket.key, body, kind, reply: Reply::One(sender), layer }).await?;
         let answer = receiver.await;
         ticket.disarm();
         answer.map_err(|_| self.fault())?.map_err(|fault| self.error(&fault))
@@ -270,7 +296,7 @@ impl Connection {
         let credit = Arc::new(Semaphore::new(SEARCH_QUEUE));
         let ticket = self.ticket();
         let reply = Reply::Many { items, credit: credit.clone() };
-        let submitted = self.submit(Command { key: ticket.key, body, kind: Kind::Search, reply });
+        let submitted = self.submit(Command { key: ticket.key, body, kind: Kind::Search, reply, layer: None });
         match deadline {
             None => submitted.await?,
             Some(deadline) => {
@@ -278,7 +304,7 @@ impl Connection {
                 in_time.map_err(|_| self.timeout("search"))??;
             }
         }
-        Ok(Subscription { queue, credit, ticket })
+        Ok(Subscription { queue, ready: vec![].into_iter(), place: None, credit, ticket })
     }
 
     pub(crate) fn timeout(&self, operation: &'static str) -> Error {
@@ -314,8 +340,19 @@ impl Drop for Ticket {
 /// The receiving end of a search under way; dropping it abandons the search.
 pub(crate) struct Subscription {
     queue: mpsc::UnboundedReceiver<Item>,
+    /// What came together and was not asked for yet, and its place in the queue.
+    ready: std::vec::IntoIter<Response>,
+    place: Option<OwnedSemaphorePermit>,
     credit: Arc<Semaphore>,
     ticket: Ticket,
+}
+
+/// One thing that a search yields, or how it failed.
+pub(crate) enum Arrival {
+    Response(Response),
+    /// The caller was too slow for too long.
+    Stalled(Duration),
+    Fault(Fault),
 }
 
 impl Subscription {
@@ -323,7 +360,22 @@ impl Subscription {
     pub(crate) async fn next(
         &mut self,
         deadline: Option<Instant>,
-    ) -> Result<Option<Item>, tokio::time::error::Elapsed> {
+    ) -> Result<Option<Arrival>, tokio::time::error::Elapsed> {
+        loop {
+            if let Some(response) = self.ready.next() {
+                return Ok(Some(Arrival::Response(response)));
+            }
+            self.place = None;
+            match self.next_item(deadline).await? {
+                None => return Ok(None),
+                Some(Item::Responses(responses, place)) => (self.ready, self.place) = (responses.into_iter(), place),
+                Some(Item::Stalled(after)) => return Ok(Some(Arrival::Stalled(after))),
+                Some(Item::Fault(fault)) => return Ok(Some(Arrival::Fault(fault))),
+            }
+        }
+    }
+
+    async fn next_item(&mut self, deadline: Option<Instant>) -> Result<Option<Item>, tokio::time::error::Elapsed> {
         if let Ok(item) = self.queue.try_recv() {
             return Ok(Some(item));
         }

@@ -11,6 +11,7 @@
 
 use crate::ber;
 use crate::fault::Fault;
+use crate::layer::{Layered, SecurityLayer};
 use crate::operations::{MAX_ACTIVE, Operations, Standing};
 use crate::outbox::Outbox;
 use crate::response::{self, Kind, Op, Response};
@@ -27,8 +28,10 @@ use zeroize::Zeroizing;
 pub(crate) const SEARCH_QUEUE: usize = 1 << 20;
 /// Even the smallest entry takes this much of the queue.
 const MIN_COST: usize = 128;
+/// So many answers travel together at most: one wake-up of the caller for all that one read brought.
+const MAX_BATCH: usize = 64;
 /// What is read at once, and kept when nothing is under way.
-const READ_CHUNK: usize = 32 << 10;
+const READ_CHUNK: usize = 64 << 10;
 const KEPT_BUFFER: usize = 1 << 20;
 /// Unsolicited notifications that are ignored before the server is taken for a broken one.
 const MAX_UNSOLICITED: usize = 100;
@@ -47,7 +50,12 @@ pub(crate) struct Command {
     pub(crate) body: Zeroizing<Vec<u8>>,
     pub(crate) kind: Kind,
     pub(crate) reply: Reply,
+    /// Of a SASL bind: after success nothing is read or sent until it says whether there is a layer.
+    pub(crate) layer: Option<LayerChoice>,
 }
+
+/// What a mechanism decides once its bind has succeeded.
+pub(crate) type LayerChoice = oneshot::Receiver<Option<Box<dyn SecurityLayer>>>;
 
 /// Where answers go.
 pub(crate) enum Reply {
@@ -55,9 +63,9 @@ pub(crate) enum Reply {
     Many { items: mpsc::UnboundedSender<Item>, credit: Arc<Semaphore> },
 }
 
-/// One thing for the caller of a search. The permit holds its place in the queue.
+/// What goes to the caller of a search. The permit holds its place in the queue.
 pub(crate) enum Item {
-    Response(Response, Option<OwnedSemaphorePermit>),
+    Responses(Vec<Response>, Option<OwnedSemaphorePermit>),
     /// The caller was too slow for too long.
     Stalled(Duration),
     Fault(Fault),
@@ -82,6 +90,14 @@ struct Operation {
     key: u64,
     kind: Kind,
     reply: Reply,
+    layer: Option<LayerChoice>,
+}
+
+/// Results of one search that are about to be sent, with their places in its queue.
+struct Batch {
+    id: u32,
+    responses: Vec<Response>,
+    permit: OwnedSemaphorePermit,
 }
 
 /// A result that found its queue full.
@@ -97,8 +113,14 @@ struct Driver {
     limits: Limits,
     operations: Operations<Operation>,
     outbox: Outbox,
+    /// What was read, opened where there is a layer.
     input: BytesMut,
+    layer: Option<Layered>,
+    /// A layer that is being decided on.
+    choice: Option<LayerChoice>,
     stall: Option<Stall>,
+    /// Empty whenever the driver waits.
+    batch: Option<Batch>,
     /// A bind that waits until nothing else is under way (RFC 4511, 4.2.1).
     held: Option<Command>,
     /// Whether a bind is under way: nothing may be sent beside it.
@@ -141,7 +163,10 @@ impl Driver {
             operations: Operations::new(1),
             outbox: Outbox::default(),
             input: BytesMut::new(),
+            layer: None,
+            choice: None,
             stall: None,
+            batch: None,
             held: None,
             binding: false,
             unflushed: false,
@@ -157,6 +182,7 @@ impl Driver {
         W: AsyncWrite + Unpin,
     {
         let stalled = self.stall.is_some();
+        let choosing = self.choice.is_some();
         let writing = !self.outbox.is_empty();
         if !stalled {
             self.make_room();
@@ -168,7 +194,7 @@ impl Driver {
             Some(key) = channels.cancels.recv() => self.cancel(key)?,
             () = channels.close.notified() => return Ok(false),
             command = channels.commands.recv(), if self.takes_commands() => match command {
-                Some(command) => self.accept(command),
+                Some(command) => self.accept(command)?,
                 None => return Ok(false),
             },
             octets = write_or_flush(&self.outbox, writer), if writing || self.unflushed => self.written(octets?)?,
@@ -176,7 +202,10 @@ impl Driver {
                 return Err(Fault::closed("the server does not read"));
             }
             room = room_for(self.stall.as_ref()), if stalled => self.room_made(room)?,
-            octets = reader.read_buf(&mut self.input), if !stalled => self.received(octets?)?,
+            layer = chosen(self.choice.as_mut()), if choosing => self.layer_chosen(layer?)?,
+            octets = reader.read_buf(incoming(&mut self.layer, &mut self.input)), if !stalled && !choosing => {
+                self.received(octets?)?;
+            }
         }
         Ok(true)
     }
@@ -189,12 +218,34 @@ impl Driver {
         if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER {
             self.input = BytesMut::new();
         }
-        self.input.reserve(READ_CHUNK);
+        incoming(&mut self.layer, &mut self.input).reserve(READ_CHUNK);
+    }
+
+    /// The bind's caller has decided: from the octet after its answer on everything goes through the layer.
+    fn layer_chosen(&mut self, layer: Option<Box<dyn SecurityLayer>>) -> Result<(), Fault> {
+        self.choice = None;
+        self.binding = false;
+        if let Some(layer) = layer {
+            let mut early = std::mem::take(&mut self.input);
+            if let Some(before) = &mut self.layer {
+                // What an earlier layer opened came before this one; what it did not open yet did not.
+                early = std::mem::take(&mut before.wrapped);
+            }
+            self.layer = Some(Layered::new(layer, early));
+        }
+        self.open()?;
+        self.deliver_buffered()
+    }
+
+    fn open(&mut self) -> Result<(), Fault> {
+        self.layer.as_mut().map_or(Ok(()), |layer| layer.open(&mut self.input))
     }
 
     /// Takes leave (RFC 4511, 4.3).
     async fn farewell(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
-        self.send(&UNBIND);
+        if self.choice.is_some() || self.send(&UNBIND).is_err() {
+            return Ok(());
+        }
         while !self.outbox.is_empty() {
             let octets = self.outbox.write(writer).await?;
             if octets == 0 {
@@ -220,35 +271,41 @@ impl Driver {
         Ok(())
     }
 
-    fn enqueue(&mut self, id: u32, body: &[u8]) {
+    fn enqueue(&mut self, id: u32, body: &[u8]) -> Result<(), Fault> {
         if self.outbox.is_empty() {
             self.write_until = Instant::now() + self.limits.stall;
         }
-        self.outbox.push(ber::tlv(ber::SEQUENCE, &[&ber::integer(id), body]));
+        let message = ber::tlv(ber::SEQUENCE, &[&ber::integer(id), body]);
+        let message = match &mut self.layer {
+            Some(layer) => layer.seal(&message)?,
+            None => message,
+        };
+        self.outbox.push(message);
+        Ok(())
     }
 
-    fn accept(&mut self, command: Command) {
+    fn accept(&mut self, command: Command) -> Result<(), Fault> {
         if command.reply.is_abandoned() {
-            return;
+            return Ok(());
         }
         if command.kind == Kind::Bind && self.operations.len() > 0 {
             self.held = Some(command);
-        } else {
-            self.start(command);
+            return Ok(());
         }
+        self.start(command)
     }
 
-    fn start(&mut self, command: Command) {
+    fn start(&mut self, command: Command) -> Result<(), Fault> {
         self.binding = command.kind == Kind::Bind;
-        let Command { key, body, kind, reply } = command;
-        let id = self.operations.insert(Operation { key, kind, reply });
-        self.enqueue(id, &body);
+        let Command { key, body, kind, reply, layer } = command;
+        let id = self.operations.insert(Operation { key, kind, reply, layer });
+        self.enqueue(id, &body)
     }
 
     /// Sends something that nothing answers.
-    fn send(&mut self, body: &[u8]) {
+    fn send(&mut self, body: &[u8]) -> Result<(), Fault> {
         let id = self.operations.unused_id();
-        self.enqueue(id, body);
+        self.enqueue(id, body)
     }
 
     fn cancel(&mut self, key: u64) -> Result<(), Fault> {
@@ -270,37 +327,45 @@ impl Driver {
         }
         let abandon = ber::integer(id);
         // The tag of AbandonRequest instead of INTEGER's.
-        self.send(&[&[ABANDON][..], abandon.get(1..).unwrap_or_default()].concat());
+        self.send(&[&[ABANDON][..], abandon.get(1..).unwrap_or_default()].concat())?;
         if self.stall.as_ref().is_some_and(|stall| stall.id == id) {
             self.stall = None;
             self.deliver_buffered()?;
         }
-        self.operation_ended();
-        Ok(())
+        self.operation_ended()
     }
 
-    fn operation_ended(&mut self) {
-        if self.operations.len() == 0
-            && let Some(bind) = self.held.take()
-        {
-            self.start(bind);
+    fn operation_ended(&mut self) -> Result<(), Fault> {
+        match self.held.take_if(|_| self.operations.len() == 0) {
+            Some(bind) => self.start(bind),
+            None => Ok(()),
         }
     }
 
     fn received(&mut self, octets: usize) -> Result<(), Fault> {
         if octets == 0 {
-            return Err(Fault::closed(if self.input.is_empty() {
-                "the server closed it"
-            } else {
-                "the server closed it in the middle of a message"
-            }));
+            return Err(Fault::closed(
+                if incoming(&mut self.layer, &mut self.input).is_empty() && self.input.is_empty() {
+                    "the server closed it"
+                } else {
+                    "the server closed it in the middle of a message"
+                },
+            ));
         }
+        self.open()?;
         self.deliver_buffered()
     }
 
     /// Delivers every complete message that was read, until one finds its queue full.
     fn deliver_buffered(&mut self) -> Result<(), Fault> {
-        while self.stall.is_none() {
+        let delivered = self.deliver_all();
+        // Also what came before a fault.
+        self.send_batch();
+        delivered
+    }
+
+    fn deliver_all(&mut self) -> Result<(), Fault> {
+        while self.stall.is_none() && self.choice.is_none() {
             let Some((response, len)) = response::next(&self.input, self.limits.max_message)? else { break };
             self.input.advance(len);
             self.deliver(response)?;
@@ -332,8 +397,11 @@ impl Driver {
     /// The last answer of an operation.
     fn finish(&mut self, response: Response) -> Result<(), Fault> {
         let id = response.id;
-        let Op::Result(kind, _) = &response.op else { return Ok(()) };
-        let kind = *kind;
+        let Op::Result(kind, outcome) = &response.op else { return Ok(()) };
+        let (kind, is_success) = (*kind, outcome.result.is_success());
+        if self.batch.as_ref().is_some_and(|batch| batch.id != id) {
+            self.send_batch();
+        }
         let Some(operation) = self.operations.remove(id) else { return Ok(()) };
         if operation.kind != kind {
             let fault = Fault::malformed(format!("a {kind:?} answer to a {:?} request", operation.kind));
@@ -341,20 +409,25 @@ impl Driver {
             return Err(fault);
         }
         if kind == Kind::Bind {
-            self.binding = false;
+            self.choice = operation.layer.filter(|_| is_success);
+            self.binding = self.choice.is_some();
         }
         match operation.reply {
             Reply::One(reply) => drop(reply.send(Ok(response))),
-            Reply::Many { items, .. } => drop(items.send(Item::Response(response, None))),
+            Reply::Many { items, .. } => {
+                let (mut responses, permit) =
+                    self.batch.take().map_or((vec![], None), |batch| (batch.responses, Some(batch.permit)));
+                responses.push(response);
+                drop(items.send(Item::Responses(responses, permit)));
+            }
         }
-        self.operation_ended();
-        Ok(())
+        self.operation_ended()
     }
 
     /// One of many answers: into the queue, or the connection waits until there is room.
     fn deliver_item(&mut self, response: Response) -> Result<(), Fault> {
         let id = response.id;
-        let Some(Operation { reply: Reply::Many { items, credit }, .. }) = self.operations.get(id) else {
+        let Some(Operation { reply: Reply::Many { credit, .. }, .. }) = self.operations.get(id) else {
             // Intermediate responses may come with anything (RFC 4511, 4.13); entries may not.
             return match response.op {
                 Op::Intermediate { .. } => Ok(()),
@@ -363,8 +436,8 @@ impl Driver {
         };
         let cost = u32::try_from(response.cost.clamp(MIN_COST, SEARCH_QUEUE)).unwrap_or(u32::MAX);
         match credit.clone().try_acquire_many_owned(cost) {
+            Ok(permit) => self.add_to_batch(response, permit),
             // Where nobody listens, the search is about to be cancelled.
-            Ok(permit) => drop(items.send(Item::Response(response, Some(permit)))),
             Err(_) if credit.is_closed() => {}
             Err(_) => {
                 let until = Instant::now() + self.limits.stall;
@@ -374,12 +447,33 @@ impl Driver {
         Ok(())
     }
 
+    fn add_to_batch(&mut self, response: Response, permit: OwnedSemaphorePermit) {
+        let full = |batch: &Batch| batch.id != response.id || batch.responses.len() >= MAX_BATCH;
+        if self.batch.as_ref().is_some_and(full) {
+            self.send_batch();
+        }
+        match &mut self.batch {
+            Some(batch) => {
+                batch.responses.push(response);
+                batch.permit.merge(permit);
+            }
+            None => self.batch = Some(Batch { id: response.id, responses: vec![response], permit }),
+        }
+    }
+
+    fn send_batch(&mut self) {
+        let Some(Batch { id, responses, permit }) = self.batch.take() else { return };
+        if let Some(Operation { reply: Reply::Many { items, .. }, .. }) = self.operations.get(id) {
+            drop(items.send(Item::Responses(responses, Some(permit))));
+        }
+    }
+
     /// The queue that was full has room, or its caller is gone, or it took too long.
     fn room_made(&mut self, room: Room) -> Result<(), Fault> {
         let Some(Stall { id, response, .. }) = self.stall.take() else { return Ok(()) };
         match (room, self.operations.get(id).map(|operation| &operation.reply)) {
             (Room::Made(permit), Some(Reply::Many { items, .. })) => {
-                drop(items.send(Item::Response(response, Some(permit))));
+                drop(items.send(Item::Responses(vec![response], Some(permit))));
             }
             (Room::TooLate, Some(Reply::Many { items, .. })) => {
                 drop(items.send(Item::Stalled(self.limits.stall)));
@@ -446,6 +540,19 @@ async fn room_for(stall: Option<&Stall>) -> Room {
         Ok(Err(_)) => Room::CallerGone,
         Err(_) => Room::TooLate,
     }
+}
+
+/// Where octets that arrive go.
+fn incoming<'a>(layer: &'a mut Option<Layered>, input: &'a mut BytesMut) -> &'a mut BytesMut {
+    match layer {
+        Some(layer) => &mut layer.wrapped,
+        None => input,
+    }
+}
+
+async fn chosen(choice: Option<&mut LayerChoice>) -> Result<Option<Box<dyn SecurityLayer>>, Fault> {
+    let given_up = || Fault::closed("a bind was given up midway");
+    choice.ok_or_else(given_up)?.await.map_err(|_| given_up())
 }
 
 async fn write_or_flush(outbox: &Outbox, writer: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<usize> {

@@ -5,7 +5,7 @@
 //! whole message. The types here say the same grammar leniently and decode straight into [`Entry`].
 
 use crate::codec::{CodecError, frame_len};
-use crate::{Attribute, Control, Entry, LdapResult, ResultCode, ber};
+use crate::{Attribute, Control, Entry, LdapResult, ResultCode, ber, quick};
 use bytes::Bytes;
 use rasn::prelude::*;
 
@@ -58,6 +58,18 @@ pub(crate) fn next(input: &[u8], max_message: usize) -> Result<Option<(Response,
 }
 
 fn decode(frame: &[u8]) -> Result<Response, CodecError> {
+    quick::entry(frame).map_or_else(|| decode_any(frame), Ok)
+}
+
+/// Whether both decoders read the same from a message that `input` begins with. For the fuzz targets.
+pub(crate) fn agree(input: &[u8], max_message: usize) -> bool {
+    let Ok(Some(len)) = frame_len(input, max_message) else { return true };
+    let frame = input.get(..len).unwrap_or_default();
+    let Some(quick) = quick::entry(frame) else { return true };
+    decode_any(frame).is_ok_and(|any| format!("{any:?}") == format!("{quick:?}"))
+}
+
+fn decode_any(frame: &[u8]) -> Result<Response, CodecError> {
     let elements = ber::check(frame).map_err(|reason| CodecError::Malformed(reason.to_owned()))?;
     let message: Message = rasn::ber::decode(frame).map_err(|error| CodecError::Malformed(error.to_string()))?;
     let stray = message.stray_response_name;
@@ -247,6 +259,19 @@ mod tests {
         next(&message(op), MAX).unwrap().unwrap().0
     }
 
+    /// An entry of two attributes with these values, and a control.
+    fn entry_with(values: &[Vec<u8>], oid: &str, critical: Option<bool>) -> Vec<u8> {
+        let octets = |octets: &[u8]| tlv(ber::OCTET_STRING, &[octets]).to_vec();
+        let set = tlv(0x31, &[&values.iter().flat_map(|value| octets(value)).collect::<Vec<_>>()]);
+        let attribute = |name: &str| tlv(ber::SEQUENCE, &[&octets(name.as_bytes()), &set]).to_vec();
+        let attributes = tlv(ber::SEQUENCE, &[&attribute("cn"), &attribute("member;range=0-1")]);
+        let entry = tlv(0x64, &[&octets(b"cn=a"), &attributes]);
+        let critical = critical.map(|critical| [1, 1, if critical { 0xff } else { 0 }]);
+        let critical = critical.as_ref().map_or(&[][..], |octets| octets);
+        let control = tlv(ber::SEQUENCE, &[&octets(oid.as_bytes()), critical, &octets(b"value")]);
+        tlv(ber::SEQUENCE, &[&ber::integer(7), &entry, &tlv(0xa0, &[&control])]).to_vec()
+    }
+
     #[test]
     fn unknown_result_codes_are_kept() {
         // 4096, e-syncRefreshRequired, which rasn-ldap refuses.
@@ -309,8 +334,27 @@ mod tests {
             let framed = tlv(ber::SEQUENCE, &[&input]);
             let _ = next(&framed, MAX);
             for op in [0x61u8, 0x64, 0x65, 0x73, 0x78, 0x79] {
-                let _ = next(&message(&tlv(op, &[&input])), MAX);
+                let message = message(&tlv(op, &[&input]));
+                let _ = next(&message, MAX);
+                prop_assert!(agree(&message, MAX));
             }
+        }
+
+        #[test]
+        fn damaged_entries_are_read_alike_by_both_decoders(
+            values in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..6), 0..4),
+            oid in "[0-9.]{0,5}",
+            critical in proptest::option::of(any::<bool>()),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let mut frame = entry_with(&values, &oid, critical);
+            let whole = frame.clone();
+            prop_assert!(quick::entry(&whole).is_some() && agree(&whole, MAX));
+            for (at, value) in damage {
+                let at = at.index(frame.len());
+                frame[at] = value;
+            }
+            prop_assert!(agree(&frame, MAX), "{frame:x?}");
         }
 
         #[test]

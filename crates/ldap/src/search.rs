@@ -1,8 +1,7 @@
 //! Search requests, and streams of their results.
 
 use crate::bind::join;
-use crate::connection::{Connection, Subscription};
-use crate::driver::Item;
+use crate::connection::{Arrival, Connection, Subscription};
 use crate::response::{Op, Response};
 use crate::{Control, Dn, Entry, Error, Filter, LdapResult, convert};
 use bytes::Bytes;
@@ -180,7 +179,7 @@ impl SearchStream {
             }
         };
         let error = match subscription.next(self.deadline).await {
-            Ok(Some(Item::Response(response, _permit))) => {
+            Ok(Some(Arrival::Response(response))) => {
                 let Response { op, controls, cost, .. } = response;
                 let item = match op {
                     Op::Entry(entry) => SearchItem::Entry { entry, controls },
@@ -194,8 +193,8 @@ impl SearchStream {
                 };
                 return Ok(Some((item, cost)));
             }
-            Ok(Some(Item::Fault(fault))) => self.connection.error(&fault),
-            Ok(Some(Item::Stalled(after))) => Error::SlowReader { operation: "search", after },
+            Ok(Some(Arrival::Fault(fault))) => self.connection.error(&fault),
+            Ok(Some(Arrival::Stalled(after))) => Error::SlowReader { operation: "search", after },
             Ok(None) => self.connection.fault(),
             Err(_) => Error::Timeout { operation: "search", after: self.allowed },
         };
