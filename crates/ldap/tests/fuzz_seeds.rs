@@ -3,6 +3,7 @@
 //! `BINDERY_FUZZ_ROUNDS=1000000` damages each seed as often; coverage-guided fuzzing is `cargo +nightly fuzz run TARGET`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+#[allow(unreachable_pub, reason = "a library of its own elsewhere")]
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
 
