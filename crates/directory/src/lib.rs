@@ -23,8 +23,8 @@
 //!
 //! Inside, from the ground up: `servers` (which server, which connection), `reach` (who reads, and whether an
 //! answer is whole), `people` and `groups` (what is asked), `verdict` and [`account`] (what answers mean),
-//! `sign_in`, `change` and `check` (what is done with it). A change feed will take exclusive connections from
-//! `servers` as paged searches do.
+//! `sign_in`, `change` and `check` (what is done with it), `feed` (everybody at once, and what has changed since; on
+//! exclusive connections from `servers`, as all paged searches).
 
 pub mod account;
 pub mod preset;
@@ -53,7 +53,10 @@ pub use account::{AccountState, Lock};
 pub use change::PasswordChange;
 pub use check::{Sample, ServerReport, Step};
 pub use error::DirectoryError;
-pub use feed::{Changes, FeedEvent, FeedKind, GroupEntry, Incomplete, Kind, Listing, Page, Position, Roster, Shortcoming, Since, Unreadable};
+pub use feed::{
+    Changes, FeedEvent, FeedKind, GroupEntry, Incomplete, Kind, Listing, Page, Position, Roster, Shortcoming, Since,
+    Unreadable,
+};
 pub use group::{Group, GroupSelector, Known, Memberships};
 pub use person::{Authentication, Found, PasswordCheck, Person, Reader, Refusal, Wanted, Whereabouts};
 pub use settings::SourceSettings;

@@ -103,7 +103,8 @@ fn filled(template: &str, folder: &Path) -> String {
         ("config_dir", in_folder("config")),
         ("db_dir", in_folder("db")),
         ("db_home_dir", in_folder("db")),
-        ("db_lib", "mdb".to_owned()),
+        // The LMDB of 2.3 does not find the end of its own changelog, and content synchronization fails with it.
+        ("db_lib", "bdb".to_owned()),
         ("fqdn", "localhost".to_owned()),
         ("ds_port", "0".to_owned()),
         ("ds_user", user.trim().to_owned()),

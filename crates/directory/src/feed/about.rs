@@ -14,7 +14,7 @@ use uuid::Uuid;
 const ENTRY_UUID: &str = "entryUUID";
 const NS_UNIQUE_ID: &str = "nsUniqueId";
 
-const ASKED: &[&str] = &["supportedControl", "namingContexts", "currentTime", "firstchangenumber"];
+const ASKED: &[&str] = &["supportedControl", "namingContexts", "currentTime", "firstchangenumber", "lastchangenumber"];
 
 /// One server.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub(super) struct About {
     clock: Option<DateTime<Utc>>,
     /// The first change that 389-DS still knows of.
     first_change: Option<u64>,
+    /// The last one.
+    last_change: Option<u64>,
 }
 
 impl About {
@@ -36,13 +38,14 @@ impl About {
             return Err(Error::Refused { operation: "search", result: outcome.result });
         }
         let Some(root) = outcome.entries.first() else {
-            return Ok(Self { syncrepl: false, contexts: vec![], clock: None, first_change: None });
+            return Ok(Self { syncrepl: false, contexts: vec![], clock: None, first_change: None, last_change: None });
         };
         Ok(Self {
             syncrepl: root.texts("supportedControl").any(|oid| oid == SyncRequest::OID),
             contexts: root.texts("namingContexts").filter_map(|text| Dn::parse(text).ok()).collect(),
             clock: root.text("currentTime").and_then(generalized_time),
             first_change: root.text("firstchangenumber").and_then(|number| number.parse().ok()),
+            last_change: root.text("lastchangenumber").and_then(|number| number.parse().ok()),
         })
     }
 
@@ -53,15 +56,19 @@ impl About {
 
     /// Why a cookie of 389-DS (`…#CHANGE`) does not count: it takes any, and tells what it still knows.
     pub(super) fn forgotten(&self, cookie: &[u8]) -> Option<String> {
-        let text = std::str::from_utf8(cookie).unwrap_or_default();
-        let change: Option<u64> = text.rsplit_once('#').and_then(|(_, change)| change.parse().ok());
-        match (change, self.first_change) {
+        match (change(cookie), self.first_change) {
             (Some(change), Some(first)) if first <= change.saturating_add(1) => None,
             (Some(change), Some(first)) => {
                 Some(format!("the changelog begins at change {first}, and the position is change {change}"))
             }
             _ => Some("nobody can say whether the changelog still reaches back to the position".to_owned()),
         }
+    }
+
+    /// Whether the changelog is ahead of a cookie that was given after it was looked at. 389-DS 2.3 on LMDB gives
+    /// such ones (`…#0`), and ends when it gets them back.
+    pub(super) fn is_ahead(&self, cookie: &[u8]) -> bool {
+        self.last_change.is_some_and(|last| change(cookie).is_none_or(|change| change < last))
     }
 
     /// The state of the database that holds a base (OpenLDAP's `contextCSN`), where it may be read.
@@ -106,6 +113,12 @@ pub(super) fn unique_id(settings: &SourceSettings, uuid: Uuid) -> String {
     digits.collect::<Vec<_>>().join("-")
 }
 
+/// The change that a cookie of 389-DS names.
+fn change(cookie: &[u8]) -> Option<u64> {
+    let (_, change) = std::str::from_utf8(cookie).ok()?.rsplit_once('#')?;
+    change.parse().ok()
+}
+
 fn is(settings: &SourceSettings, attribute: &str) -> bool {
     settings.users.unique_id.eq_ignore_ascii_case(attribute)
 }
@@ -116,11 +129,14 @@ mod tests {
 
     #[test]
     fn a_changelog_that_was_cut_is_noticed() {
-        let about = |first_change| About { syncrepl: true, contexts: vec![], clock: None, first_change };
+        let about =
+            |first_change| About { syncrepl: true, contexts: vec![], clock: None, first_change, last_change: None };
         let cookie = b"host:389#cn=x:dc=x:(a=b)#37";
         for (first, forgotten) in [(Some(1), false), (Some(38), false), (Some(39), true), (None, true)] {
             assert_eq!(about(first).forgotten(cookie).is_some(), forgotten, "{first:?}");
         }
         assert!(about(Some(1)).forgotten(b"host:389#x").is_some());
+        let ahead = About { last_change: Some(38), ..about(Some(1)) };
+        assert!(ahead.is_ahead(cookie) && ahead.is_ahead(b"host:389#x#0") && !ahead.is_ahead(b"host:389#x#38"));
     }
 }

@@ -65,13 +65,21 @@ pub(super) async fn position(inner: &Inner, wanted: &Wanted) -> Result<Option<Po
     let apart = one_position_a_search(&inner.settings);
     let mut cookies = Cookies { server: server.url.clone(), searches: vec![] };
     for one in searches(inner, wanted) {
-        // OpenLDAP's cookies are those of the database: a search that finds nothing has one, too.
-        let filter =
-            if apart { one.search.filter.clone() } else { Filter::Not(Box::new(Filter::present("objectClass"))) };
-        let request = request(inner, &one, filter, &["1.1".to_owned()], SyncMode::RefreshOnly, None)?;
+        // OpenLDAP's cookies are those of the database: a search that looks at one entry and finds none has one, too.
+        let (scope, filter) = if apart {
+            (one.search.scope, one.search.filter.clone())
+        } else {
+            (Scope::Base, Filter::Not(Box::new(Filter::present("objectClass"))))
+        };
+        let request = SearchRequest::new(&one.base, scope, filter).attributes(["1.1"]);
+        let request = synchronizing(inner, request, SyncMode::RefreshOnly, None)?;
         let own = if apart { Some(exclusive(inner, &server).await?) } else { None };
         let connection = own.as_ref().unwrap_or(&lease).connection();
         let Some(cookie) = first_cookie(inner, connection, request).await? else { return Ok(None) };
+        if apart && about.is_ahead(&cookie) {
+            tracing::warn!(target: "bindery_directory::feed", source = %inner.settings.slug, server = %server.url, "the server's content synchronization is behind its own changelog; not used");
+            return Ok(None);
+        }
         cookies.searches.push(Searched { of: one.searching, cookie: STANDARD.encode(cookie) });
     }
     lease.keep();
@@ -119,19 +127,15 @@ async fn next(stream: &mut SearchStream, within: Duration) -> Result<Option<Sear
     item.unwrap_or(Err(Error::Timeout { operation: "search", after: within }))
 }
 
-fn request(
+fn synchronizing(
     inner: &Inner,
-    one: &One,
-    filter: Filter,
-    attributes: &[String],
+    request: SearchRequest,
     mode: SyncMode,
     cookie: Option<Bytes>,
 ) -> Result<SearchRequest, DirectoryError> {
-    let request =
-        SearchRequest::new(&one.base, one.search.scope, filter).attributes(attributes).deadline(Deadline::None);
     let control = SyncRequest { mode, cookie, reload_hint: false }.to_control();
     let control = control.map_err(|error| inner.servers.operation_error(describe(&request), error))?;
-    Ok(request.control(control.critical()))
+    Ok(request.control(control.critical()).deadline(Deadline::None))
 }
 
 /// What has changed since a position, if that counts.
@@ -166,12 +170,13 @@ pub(super) async fn changes(
         }
     }
     // One connection for each search that stays open, all to this server. 389-DS does not bear two on one.
-    let mut leases = vec![lease];
-    while (follow || apart) && leases.len() < all.len() {
+    let reader = lease;
+    let mut leases = Vec::with_capacity(all.len());
+    for _ in 0..if follow || apart { all.len() } else { 1 } {
         leases.push(exclusive(&inner, &server).await?);
     }
     let reached = Cookies { server: server.url.clone(), ..kept };
-    let feed = Feed { inner, wanted: wanted.clone(), follow, reached: Mutex::new(reached) };
+    let feed = Feed { inner, wanted: wanted.clone(), follow, apart, reader, reached: Mutex::new(reached) };
     Ok(Since::Changes(Changes::of(move |events| feed.run(all, cookies, leases, events))))
 }
 
@@ -180,6 +185,10 @@ struct Feed {
     inner: Arc<Inner>,
     wanted: Wanted,
     follow: bool,
+    /// It is 389-DS: what it sends of a changed entry lacks what nobody set, account states among it.
+    apart: bool,
+    /// Reads single entries at the same server.
+    reader: Lease,
     /// How far all that was handed on reaches. Held while a part of it is said, so that what is said is in order.
     reached: Mutex<Cookies>,
 }
@@ -196,7 +205,8 @@ impl Feed {
         for ((at, (one, cookie)), lease) in searches.zip(leases.iter().cycle()) {
             Open { feed: &self, one, at, lease, events: &events }.run(cookie.into()).await?;
         }
-        if !one_position_a_search(&self.inner.settings) {
+        self.reader.keep();
+        if !self.apart {
             leases.iter().for_each(Lease::keep);
         }
         Ok(())
@@ -216,10 +226,11 @@ impl Open<'_> {
     async fn run(self, cookie: Bytes) -> Result<(), Stop> {
         let (inner, one) = (&self.feed.inner, self.one);
         let mode = if self.feed.follow { SyncMode::RefreshAndPersist } else { SyncMode::RefreshOnly };
-        let request = request(inner, one, one.search.filter.clone(), &one.search.attributes, mode, Some(cookie))?;
+        let request = SearchRequest::new(&one.base, one.search.scope, one.search.filter.clone());
+        let request = synchronizing(inner, request.attributes(&one.search.attributes), mode, Some(cookie))?;
         let broken = |error| inner.servers.operation_error(describe(&request), error);
         let mut stream = self.lease.connection().search_stream(request.clone()).await.map_err(broken)?;
-        let mut phases = Phases::new(self.feed.follow, !one_position_a_search(&inner.settings));
+        let mut phases = Phases::new(self.feed.follow, !self.feed.apart);
         loop {
             let Some(message) = self.message(&mut stream, &phases).await.map_err(broken)? else { continue };
             let meanings = phases.step(message).map_err(|fault| failed(&inner.settings.slug, &request, fault.0))?;
@@ -273,6 +284,7 @@ impl Open<'_> {
             Meaning::Changed(entry, uuid) => {
                 let expected = unique_id(&self.feed.inner.settings, uuid);
                 match kind {
+                    _ if self.feed.apart => self.reread(expected).await?,
                     Kind::User => self.changed::<Person>(entry, expected).await?,
                     Kind::Group => self.changed::<GroupEntry>(entry, expected).await?,
                 }
@@ -347,21 +359,21 @@ impl Open<'_> {
 
     /// Somebody who left this base; of several bases it may not have been the last one.
     async fn gone(&self, id: String) -> Result<(), Stop> {
-        let feed = self.feed;
         if self.one.several {
-            let reach = Reach::lease(self.lease, &feed.inner.settings.slug);
-            let elsewhere = match self.one.kind {
-                Kind::User => {
-                    let read = people::read(reach, &feed.inner.settings, &id, None, &feed.wanted).await?;
-                    read.map(Told::event)
-                }
-                Kind::Group => self.group(reach, &id).await?.map(Told::event),
-            };
-            if let Some(event) = elsewhere {
-                return tell(self.events, event).await;
-            }
+            return self.reread(id).await;
         }
         tell(self.events, FeedEvent::Gone(self.one.kind, id)).await
+    }
+
+    /// How somebody is now, in whatever base.
+    async fn reread(&self, id: String) -> Result<(), Stop> {
+        let feed = self.feed;
+        let reach = Reach::lease(&feed.reader, &feed.inner.settings.slug);
+        let there = match self.one.kind {
+            Kind::User => people::read(reach, &feed.inner.settings, &id, None, &feed.wanted).await?.map(Told::event),
+            Kind::Group => self.group(reach, &id).await?.map(Told::event),
+        };
+        tell(self.events, there.unwrap_or(FeedEvent::Gone(self.one.kind, id))).await
     }
 
     /// The group with that unique ID, in whatever base.

@@ -31,7 +31,8 @@ impl Replica {
     }
 
     pub(crate) fn person(&mut self, person: &Person) {
-        let text = format!("{} {:?}", person.dn.key(), person.entry.text("mail"));
+        let locked = person.entry.text("nsAccountLock").unwrap_or("false");
+        let text = format!("{} {:?} locked: {locked}", person.dn.key(), person.entry.text("mail"));
         self.people.insert(person.unique_id.clone(), text);
     }
 

@@ -3,7 +3,7 @@
 use crate::changes::{Replica, Told, catch_up, wanted};
 use crate::support::*;
 use crate::wire::{Asked, Code, LdapMessage, entry, otherwise, serve};
-use bindery_directory::{DirectoryError, Source};
+use bindery_directory::{DirectoryError, FeedKind, Source};
 use bindery_ldap::codec::protocol::ProtocolOp as Op;
 use bindery_ldap::control::{ControlValue as _, SyncDone, SyncInfo, SyncRequest, SyncState, SyncStateKind};
 use bytes::Bytes;
@@ -125,4 +125,27 @@ async fn entries_that_are_not_what_they_are_called() {
     .unwrap();
     assert_eq!((nameless.unreadable, nameless.changed, replica.people.len()), (1, 0, 1), "{nameless:?}");
     assert!(nameless.reached.is_some());
+}
+
+#[tokio::test]
+async fn a_server_whose_cookies_are_behind_its_changelog_is_polled() {
+    // As 389-DS 2.3 on LMDB, which ends when it gets such a cookie back.
+    for (change, kind) in [("40", FeedKind::Syncrepl), ("0", FeedKind::ModifyTimestamp)] {
+        let url = serve(move |message| match Asked::of(message) {
+            Some(asked) if asked.is_root_dse() => {
+                let root = [
+                    ("supportedControl", &[SyncRequest::OID][..]),
+                    ("firstchangenumber", &["1"]),
+                    ("lastchangenumber", &["40"]),
+                    ("currentTime", &["20261122050000Z"]),
+                ];
+                vec![asked.answer(entry("", &root)), asked.done(Code::Success)]
+            }
+            Some(asked) => vec![end(&asked, Some(format!("host:389#x#{change}").into()), false)],
+            None => otherwise(message),
+        });
+        let mut settings = settings(&[url.await]);
+        settings.users.unique_id = "nsUniqueId".to_owned();
+        assert_eq!(Source::new(settings).position(&wanted()).await.unwrap().kind, kind, "{change}");
+    }
 }

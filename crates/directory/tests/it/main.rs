@@ -9,6 +9,7 @@
 )]
 
 mod changes;
+mod changes_389ds;
 mod changes_scripted;
 mod failover;
 mod follow;

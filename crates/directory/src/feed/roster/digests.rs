@@ -32,6 +32,10 @@ pub(super) struct Pairs(Vec<Pair>);
 impl Pairs {
     pub(super) fn add(&mut self, digest: Digest, group: u32) {
         let [a, b, c, d] = digest;
+        if self.0.len() == self.0.capacity() {
+            // Doubling would take twice what there is.
+            self.0.reserve_exact((self.0.len() / 4).max(1024));
+        }
         self.0.push([a, b, c, d, group]);
     }
 
