@@ -60,7 +60,7 @@ pub use bindery::{Bindery, BinderyBuilder};
 pub use forwarded::Client;
 pub use guard::{Guard, Guarded, Require, Requirement, Rule};
 pub use icons::SourceIcons;
-pub use layer::{BinderyLayer, BinderyService};
+pub use layer::{Answering, BinderyLayer, BinderyService};
 pub use pages::{Demo, DemoPerson, PagesError};
 pub use problem::Problem;
 pub use visitor::{CurrentUser, NoCurrentUser, Standing, Visitor};

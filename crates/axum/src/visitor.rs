@@ -9,9 +9,16 @@ use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
-use bindery_core::engine::{Current, SessionState, UserView};
-use http::{HeaderMap, StatusCode, request::Parts};
-use std::{ops::Deref, path::PathBuf, sync::Arc};
+use bindery_core::{
+    engine::{Current, SessionState, UserView},
+    token::Token,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use std::{
+    ops::Deref,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio::sync::OnceCell;
 
 /// Whose request this is.
@@ -49,6 +56,8 @@ pub struct Visitor(Arc<Lookup>);
 struct Lookup {
     shared: Arc<Shared>,
     found: OnceCell<Standing>,
+    /// A new token for the browser, until it is handed over.
+    renewed: Mutex<Option<Token>>,
 }
 
 impl std::fmt::Debug for Visitor {
@@ -59,13 +68,31 @@ impl std::fmt::Debug for Visitor {
 
 impl Visitor {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self(Arc::new(Lookup { shared, found: OnceCell::new() }))
+        Self(Arc::new(Lookup { shared, found: OnceCell::new(), renewed: Mutex::default() }))
     }
 
     /// Looks the session up, the first time; later calls give the same answer.
     pub async fn standing(&self, headers: &HeaderMap) -> &Standing {
-        let found = self.0.found.get_or_init(|| look_up(&self.0.shared, headers));
+        let found = self.0.found.get_or_init(|| look_up(&self.0, headers));
         found.await
+    }
+
+    /// Puts the new token of a session into an answer, once, unless the answer says something about the session itself.
+    pub(crate) fn hand_over(&self, headers: &mut HeaderMap) {
+        let Some(token) = self.0.renewed.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let settings = self.0.shared.settings.load();
+        let own = |value: &HeaderValue| {
+            let rest = value.as_bytes().strip_prefix(settings.session_cookie().as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b"="))
+        };
+        if headers.get_all(header::SET_COOKIE).iter().any(own) {
+            return;
+        }
+        if let Some(cookie) = cookie::set_session(&settings, &token, true) {
+            headers.append(header::SET_COOKIE, cookie);
+            // Whatever the answer was, this one is for one browser.
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -73,13 +100,18 @@ impl Visitor {
     }
 }
 
-async fn look_up(shared: &Shared, headers: &HeaderMap) -> Standing {
+async fn look_up(lookup: &Lookup, headers: &HeaderMap) -> Standing {
+    let shared = &lookup.shared;
     let token = cookie::session_token(headers, &shared.settings.load());
     let Some(token) = token else {
         return Standing::SignedOut;
     };
     match shared.authority.session(&token).await {
         SessionState::Active(current) => Standing::SignedIn(CurrentUser(current)),
+        SessionState::Renewed(current, token) => {
+            *lookup.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+            Standing::SignedIn(CurrentUser(current))
+        }
         SessionState::Ended(_) => Standing::SignedOut,
         SessionState::Unavailable { status, page, detail } => {
             tracing::warn!(detail, "a session could not be looked up");

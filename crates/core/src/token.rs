@@ -34,7 +34,20 @@ impl Token {
         URL_SAFE_NO_PAD.encode(self.0.as_slice())
     }
 
-    /// The key it is stored under.
+    /// The key that its session is found by: the hash of its first half, which stays when the token is changed.
+    pub fn selector(&self) -> TokenHash {
+        TokenHash::of(self.0.split_at(BYTES / 2).0)
+    }
+
+    /// Another token for the same session: the same first half, and a new second one.
+    #[must_use]
+    pub fn rotated(&self, entropy: &dyn Entropy) -> Self {
+        let mut next = self.clone();
+        entropy.fill(next.0.split_at_mut(BYTES / 2).1);
+        next
+    }
+
+    /// The key it is stored under, and for a session what has to be right besides its selector.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.0.as_slice())
     }

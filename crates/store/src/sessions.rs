@@ -12,7 +12,8 @@ use crate::{Session, SessionWithUser, Store, StoreError, TokenHash};
 
 macro_rules! session_columns {
     () => {
-        "s.token AS session_token, s.user_id AS session_user_id, s.source AS session_source, \
+        "s.token AS session_token, s.validator AS session_validator, s.previous AS session_previous, \
+         s.rotated_at AS session_rotated_at, s.seen AS session_seen, s.user_id AS session_user_id, s.source AS session_source, \
          s.created_at AS session_created_at, s.last_used AS session_last_used, \
          s.expires_at AS session_expires_at, s.idle_expires_at AS session_idle_expires_at, \
          s.remember AS session_remember, s.user_agent AS session_user_agent, s.address AS session_address"
@@ -21,9 +22,16 @@ macro_rules! session_columns {
 
 impl Row {
     fn session(&self) -> Result<Session, StoreError> {
-        let token: Vec<u8> = self.get("session_token")?;
+        let hash = |column: &'static str, bytes: Vec<u8>| {
+            TokenHash::from_slice(&bytes).ok_or_else(|| self.corrupt(column, "not 32 bytes"))
+        };
+        let previous: Option<Vec<u8>> = self.get("session_previous")?;
         Ok(Session {
-            token: TokenHash::from_slice(&token).ok_or_else(|| self.corrupt("sessions.token", "not 32 bytes"))?,
+            token: hash("sessions.token", self.get("session_token")?)?,
+            validator: hash("sessions.validator", self.get("session_validator")?)?,
+            previous: previous.map(|bytes| hash("sessions.previous", bytes)).transpose()?,
+            rotated_at: self.get("session_rotated_at")?,
+            seen: self.get("session_seen")?,
             user_id: self.get("session_user_id")?,
             source: self.get("session_source")?,
             created_at: self.get("session_created_at")?,
@@ -69,6 +77,41 @@ impl Store {
         let sql = "UPDATE sessions SET last_used = $2, idle_expires_at = $3 \
                    WHERE token = $1 AND last_used <= $4 AND expires_at > $2 AND idle_expires_at > $2";
         Ok(self.db.execute(sql, args![token, now, idle_expires_at, stale_before]).await? > 0)
+    }
+
+    /// Changes the token of a session from one to another. Answers whether it was this call that did it: of several at
+    /// once one does.
+    pub async fn rotate_session(
+        &self,
+        token: TokenHash,
+        from: TokenHash,
+        to: TokenHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE sessions SET previous = validator, validator = $3, rotated_at = $4, seen = $5 \
+                   WHERE token = $1 AND validator = $2";
+        Ok(self.db.execute(sql, args![token, from, to, now, false]).await? > 0)
+    }
+
+    /// Changes the token once more where the one that took the place of `previous` never came back, and was made no later
+    /// than `stale_before`: its answer was lost on the way.
+    pub async fn reissue_session(
+        &self,
+        token: TokenHash,
+        previous: TokenHash,
+        to: TokenHash,
+        now: DateTime<Utc>,
+        stale_before: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE sessions SET validator = $3, rotated_at = $4 \
+                   WHERE token = $1 AND previous = $2 AND NOT seen AND rotated_at <= $5";
+        Ok(self.db.execute(sql, args![token, previous, to, now, stale_before]).await? > 0)
+    }
+
+    /// The token in force has come back: whoever has it got it.
+    pub async fn session_seen(&self, token: TokenHash, validator: TokenHash) -> Result<(), StoreError> {
+        let sql = "UPDATE sessions SET seen = $3 WHERE token = $1 AND validator = $2 AND NOT seen";
+        self.db.execute(sql, args![token, validator, true]).await.map(drop)
     }
 
     /// The sessions of a user that have not ended, newest first.

@@ -32,6 +32,7 @@ struct State {
     lookups: AtomicU64,
     down: AtomicBool,
     changes_passwords: AtomicBool,
+    renews: AtomicBool,
     attempts: Mutex<Vec<Attempt>>,
 }
 
@@ -55,6 +56,11 @@ impl Scripted {
     }
 
     /// Passwords are changed here.
+    /// From now on every session has a new token.
+    pub fn set_renewing(&self) {
+        self.0.renews.store(true, Ordering::SeqCst);
+    }
+
     pub fn set_changing_passwords(&self) {
         self.0.changes_passwords.store(true, Ordering::SeqCst);
     }
@@ -140,6 +146,9 @@ impl Authority for Scripted {
             SessionState::Unavailable { status: 503, page: None, detail: "gone".to_owned() }
         } else {
             match self.0.sessions.lock().unwrap().get(&token.reveal()).cloned() {
+                Some(current) if self.0.renews.load(Ordering::SeqCst) => {
+                    SessionState::Renewed(current, token.rotated(&bindery_core::SystemEntropy))
+                }
                 Some(current) => SessionState::Active(current),
                 None => SessionState::Ended(Ended::NoSession),
             }

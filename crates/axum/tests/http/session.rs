@@ -202,3 +202,21 @@ async fn a_reload_counts_from_the_next_request() {
         .reload(WebSettings { public_url: Some("https://a.example".parse().unwrap()), ..WebSettings::default() });
     assert_eq!(site.get("/api/v1/me", &cookie).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_new_token_reaches_the_browser_and_no_cache() {
+    let site = Site::new();
+    let cookie = site.session("ann");
+    site.scripted.set_renewing();
+    let old = cookie.split_once('=').unwrap().1;
+    let me = site.get("/api/v1/me", &cookie).await;
+    let set = me.header("set-cookie");
+    let new = set.strip_prefix("bindery_session=").unwrap().split(';').next().unwrap();
+    assert!(new != old && new[..21] == old[..21], "{set}");
+    assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");
+    assert_eq!(me.header("cache-control"), "no-store");
+    assert_eq!(me.headers.get_all("set-cookie").iter().count(), 1, "once, though layers nest");
+    // Where nobody asks who it is, nothing is looked up and nothing is changed.
+    let style = site.get("/assets/x/bindery.css", &cookie).await;
+    assert!(!style.headers.contains_key("set-cookie"));
+}

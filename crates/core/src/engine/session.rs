@@ -7,10 +7,10 @@ use super::admission::Admission;
 use super::attempt::{Attempt, Rejection, chain};
 use super::view::UserView;
 use super::{Engine, refresh};
-use crate::Reason;
 use crate::rules::RefreshFailure;
 use crate::token::Token;
-use bindery_store::{Change, NewSession, SessionWithUser, StoreError, TokenHash};
+use crate::{Outcome, Reason};
+use bindery_store::{Change, NewAudit, NewSession, Plan, Session, SessionWithUser, StoreError, TokenHash};
 use chrono::{DateTime, Utc};
 use moka::sync::Cache as Moka;
 use std::sync::Arc;
@@ -23,6 +23,11 @@ use uuid::Uuid;
 const FRESH: Duration = Duration::from_millis(100);
 /// Sessions kept in memory.
 const CACHED: u64 = 100_000;
+/// A remembered session keeps its token for so long.
+const ROTATE: Duration = Duration::from_hours(1);
+/// For so long after a change the old token is still good: for requests that were under way, and in case the answer with the
+/// new one was lost.
+const OVERLAP: Duration = Duration::from_mins(1);
 /// A session's last use is written at most this often.
 const TOUCH: Duration = Duration::from_mins(1);
 
@@ -55,6 +60,8 @@ pub enum Ended {
 pub enum SessionState {
     /// A session.
     Active(Arc<Current>),
+    /// A session whose token has been changed: the browser needs the new one.
+    Renewed(Arc<Current>, Token),
     /// Nothing.
     Ended(Ended),
     /// Nobody can tell now; the session stays.
@@ -118,7 +125,8 @@ pub(crate) fn start(engine: &Engine, admission: &Admission, attempt: &Attempt) -
     let (lifetime, idle) = remembered.map_or((settings.lifetime, settings.idle), |remember| (remember, remember));
     let now = engine.now();
     let session = NewSession {
-        token: token.hash(),
+        token: token.selector(),
+        validator: token.hash(),
         user_id: admission.user(),
         source: admission.source().map(str::to_owned),
         expires_at: after(now, lifetime),
@@ -128,6 +136,26 @@ pub(crate) fn start(engine: &Engine, admission: &Admission, attempt: &Attempt) -
         address: attempt.address.map(|address| address.to_string()).unwrap_or_default(),
     };
     (token, Change::StartSession(session))
+}
+
+/// Which token of a session somebody comes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presented {
+    /// The one in force.
+    Current,
+    /// The one before, while it is still good.
+    Previous,
+    /// One that was changed, and whose successor has arrived.
+    Replayed,
+}
+
+fn presented(token: &Token, session: &Session, now: DateTime<Utc>) -> Presented {
+    let own = token.hash();
+    if own == session.validator {
+        return Presented::Current;
+    }
+    let good = !session.seen || now < after(session.rotated_at, OVERLAP);
+    if session.previous == Some(own) && good { Presented::Previous } else { Presented::Replayed }
 }
 
 fn after(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
@@ -140,11 +168,10 @@ fn after(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 impl Engine {
     /// What a session token opens. No query and no directory while it was read of late.
     pub async fn session(&self, token: &Token) -> SessionState {
-        let hash = token.hash();
-        if let Some(current) = self.0.sessions.get(&hash, self.now()) {
+        if let Some(current) = self.0.sessions.get(&token.hash(), self.now()) {
             return SessionState::Active(current);
         }
-        match self.read_session(hash).await {
+        match self.read_session(token).await {
             Ok(state) => state,
             Err(error) => SessionState::Unavailable { status: 503, page: None, detail: chain(&error) },
         }
@@ -153,24 +180,44 @@ impl Engine {
     /// Ends a session.
     pub async fn sign_out(&self, token: &Token) -> Result<(), StoreError> {
         self.0.sessions.sessions.invalidate(&token.hash());
-        self.store().end_session(token.hash()).await?;
+        self.store().end_session(token.selector()).await?;
         self.0.sessions.clear();
         Ok(())
     }
 
-    async fn read_session(&self, hash: TokenHash) -> Result<SessionState, StoreError> {
+    async fn read_session(&self, token: &Token) -> Result<SessionState, StoreError> {
         let generation = self.0.sessions.generation.load(Ordering::Acquire);
         let read_at = Instant::now();
-        let Some(found) = self.store().session(hash, self.now()).await? else {
+        let Some(found) = self.store().session(token.selector(), self.now()).await? else {
             return Ok(SessionState::Ended(Ended::NoSession));
         };
+        let presented = presented(token, &found.session, self.now());
+        if presented == Presented::Replayed {
+            return self.replayed(&found).await;
+        }
+        let session = found.session.clone();
+        let state = self.read_found(token, found, generation, read_at).await?;
+        let SessionState::Active(current) = state else { return Ok(state) };
+        Ok(match self.renew(token, &session, presented).await? {
+            Some(fresh) => SessionState::Renewed(current, fresh),
+            None => SessionState::Active(current),
+        })
+    }
+
+    async fn read_found(
+        &self,
+        token: &Token,
+        found: SessionWithUser,
+        generation: u64,
+        read_at: Instant,
+    ) -> Result<SessionState, StoreError> {
         if !found.user.is_active() || !self.still_configured(&found) {
             return Ok(SessionState::Ended(Ended::NotAllowed(Some(Reason::AccountDisabled))));
         }
         let mut refresh_at = self.refresh_due(&found);
         if refresh_at.is_some_and(|at| at <= self.now()) {
             match self.refresh(&found).await {
-                Ok(()) => return self.read_after_refresh(hash).await,
+                Ok(()) => return self.read_after_refresh(token).await,
                 Err(rejection) => {
                     if let Some(state) = self.after_failed_refresh(&found, &rejection) {
                         return Ok(state);
@@ -179,20 +226,20 @@ impl Engine {
                 }
             }
         }
-        self.hold(found, generation, read_at, refresh_at).await.map(SessionState::Active)
+        self.hold(token, found, generation, read_at, refresh_at).await.map(SessionState::Active)
     }
 
-    async fn read_after_refresh(&self, hash: TokenHash) -> Result<SessionState, StoreError> {
+    async fn read_after_refresh(&self, token: &Token) -> Result<SessionState, StoreError> {
         let generation = self.0.sessions.generation.load(Ordering::Acquire);
         let read_at = Instant::now();
-        let Some(found) = self.store().session(hash, self.now()).await? else {
+        let Some(found) = self.store().session(token.selector(), self.now()).await? else {
             return Ok(SessionState::Ended(Ended::NoSession));
         };
         if !found.user.is_active() {
             return Ok(SessionState::Ended(Ended::NotAllowed(Some(Reason::AccountDisabled))));
         }
         let refresh_at = self.refresh_due(&found);
-        self.hold(found, generation, read_at, refresh_at).await.map(SessionState::Active)
+        self.hold(token, found, generation, read_at, refresh_at).await.map(SessionState::Active)
     }
 
     /// Somebody's source, or local accounts as such, may have left the configuration since.
@@ -221,13 +268,13 @@ impl Engine {
 
     async fn hold(
         &self,
+        token: &Token,
         found: SessionWithUser,
         generation: u64,
         read_at: Instant,
         refresh_at: Option<DateTime<Utc>>,
     ) -> Result<Arc<Current>, StoreError> {
         self.touch(&found).await?;
-        let token = found.session.token;
         let user = self.view_of(found.user, &found.links).await?;
         let json = serde_json::to_vec(&user).unwrap_or_default().into();
         let current = Arc::new(Current {
@@ -238,8 +285,50 @@ impl Engine {
             remember: found.session.remember,
         });
         let held = Held { current: current.clone(), read_at, generation, refresh_at };
-        self.0.sessions.sessions.insert(token, held);
+        self.0.sessions.sessions.insert(token.hash(), held);
         Ok(current)
+    }
+
+    /// Changes the token of a remembered session now and then, so that one that was copied is good for a short time only.
+    async fn renew(&self, token: &Token, session: &Session, presented: Presented) -> Result<Option<Token>, StoreError> {
+        let (store, now) = (self.store(), self.now());
+        if !session.remember {
+            return Ok(None);
+        }
+        if presented == Presented::Current && !session.seen {
+            store.session_seen(session.token, session.validator).await?;
+        }
+        let fresh = token.rotated(self.entropy());
+        let changed = match presented {
+            Presented::Current if after(session.rotated_at, ROTATE) <= now => {
+                store.rotate_session(session.token, session.validator, fresh.hash(), now).await?
+            }
+            Presented::Previous if after(session.rotated_at, OVERLAP) <= now => {
+                let stale_before = now - chrono::Duration::from_std(OVERLAP).unwrap_or_default();
+                store.reissue_session(session.token, token.hash(), fresh.hash(), now, stale_before).await?
+            }
+            _ => false,
+        };
+        Ok(changed.then_some(fresh))
+    }
+
+    /// A token that was changed long ago comes back: one of two who have it is not its owner, and nobody knows which.
+    async fn replayed(&self, found: &SessionWithUser) -> Result<SessionState, StoreError> {
+        let user = found.user.id;
+        tracing::warn!(target: "bindery_core::session", %user, "an old token of a session came back; the session is over");
+        let line = NewAudit {
+            id: self.new_id(),
+            event: "session_replayed".to_owned(),
+            outcome: Outcome::Refused.as_str().to_owned(),
+            username: found.user.username.clone(),
+            user_id: Some(user),
+            source: found.session.source.clone(),
+            ..NewAudit::default()
+        };
+        let changes = vec![Change::EndSession { token: found.session.token }, Change::Record(line)];
+        self.store().apply(&Plan::from(changes), self.now()).await?;
+        self.0.sessions.clear();
+        Ok(SessionState::Ended(Ended::NoSession))
     }
 
     async fn touch(&self, found: &SessionWithUser) -> Result<(), StoreError> {

@@ -2,10 +2,10 @@
 
 use crate::world::{Setup, World, attempt};
 use bindery_core::Reason;
-use bindery_core::engine::{Attempt, Ended};
+use bindery_core::engine::{Attempt, Ended, SessionState};
 use bindery_core::token::Token;
 use bindery_demo_directory::company;
-use bindery_store::{Change, Plan};
+use bindery_store::{AuditFilter, Change, Plan};
 use std::time::Duration;
 
 async fn world(sessions: &str) -> World {
@@ -54,6 +54,66 @@ async fn remember_me_lasts_longer_where_it_is_on() {
     assert!(!off.current(&token).await.remember);
     off.clock.advance(Duration::from_hours(9));
     off.ended(&token).await;
+}
+
+async fn remembered() -> (World, Token) {
+    let world = world("remember_me = \"14d\"").await;
+    let attempt = Attempt { remember: true, ..attempt("ann", company::PASSWORD) };
+    let token = world.engine.sign_in(attempt).await.token.unwrap();
+    (world, token)
+}
+
+/// The new token of a session whose turn it is.
+async fn renewed(world: &World, token: &Token) -> Token {
+    let asked = async {
+        loop {
+            if let SessionState::Renewed(_, fresh) = world.engine.session(token).await {
+                return fresh;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), asked).await.expect("a new token")
+}
+
+#[tokio::test]
+async fn a_remembered_session_changes_its_token_and_an_old_one_that_comes_back_ends_it() {
+    let (world, first) = remembered().await;
+    world.current(&first).await;
+    world.clock.advance(Duration::from_mins(61));
+    let second = renewed(&world, &first).await;
+    assert_ne!(first.reveal(), second.reveal());
+    // Requests that were under way still carry the old one.
+    world.current(&first).await;
+    world.current(&second).await;
+    world.clock.advance(Duration::from_secs(59));
+    world.current(&first).await;
+    world.clock.advance(Duration::from_mins(2));
+    closed(&world, &first).await;
+    closed(&world, &second).await;
+    let lines = world.engine.store().audit(&AuditFilter::default()).await.unwrap();
+    assert!(lines.iter().any(|line| line.event == "session_replayed"));
+}
+
+#[tokio::test]
+async fn a_new_token_that_never_arrived_is_made_again() {
+    let (world, first) = remembered().await;
+    world.clock.advance(Duration::from_mins(61));
+    let lost = renewed(&world, &first).await;
+    world.clock.advance(Duration::from_mins(10));
+    let second = renewed(&world, &first).await;
+    world.current(&second).await;
+    closed(&world, &lost).await;
+}
+
+#[tokio::test]
+async fn a_session_of_the_browser_keeps_its_token() {
+    let world = world("lifetime = \"8h\"\nidle = \"4h\"").await;
+    let token = world.enter("ann").await;
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_hours(2));
+        assert!(matches!(world.engine.session(&token).await, SessionState::Active(_)));
+    }
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ impl World {
     /// Whose session it is.
     pub(crate) async fn current(&self, token: &Token) -> Arc<Current> {
         match self.engine.session(token).await {
-            SessionState::Active(current) => current,
+            SessionState::Active(current) | SessionState::Renewed(current, _) => current,
             other => panic!("no session: {other:?}"),
         }
     }

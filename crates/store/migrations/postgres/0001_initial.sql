@@ -85,9 +85,14 @@ CREATE TABLE group_permissions (
     PRIMARY KEY (group_id, permission)
 );
 
--- The token is the SHA-256 of the cookie's secret, which is stored nowhere.
+-- The token is the SHA-256 of the half of the cookie's secret that stays, the validator that of the whole; the secret itself
+-- is stored nowhere.
 CREATE TABLE sessions (
     token           BYTEA NOT NULL PRIMARY KEY,
+    validator       BYTEA NOT NULL,
+    previous        BYTEA,
+    rotated_at      TIMESTAMPTZ NOT NULL,
+    seen            BOOLEAN NOT NULL,
     user_id         UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     source          TEXT COLLATE "C",
     created_at      TIMESTAMPTZ NOT NULL,

@@ -85,9 +85,14 @@ CREATE TABLE group_permissions (
     PRIMARY KEY (group_id, permission)
 ) STRICT, WITHOUT ROWID;
 
--- The token is the SHA-256 of the cookie's secret, which is stored nowhere.
+-- The token is the SHA-256 of the half of the cookie's secret that stays, the validator that of the whole; the secret itself
+-- is stored nowhere.
 CREATE TABLE sessions (
     token           BLOB    NOT NULL PRIMARY KEY,
+    validator       BLOB    NOT NULL,
+    previous        BLOB,
+    rotated_at      TEXT    NOT NULL,
+    seen            INTEGER NOT NULL,
     user_id         BLOB    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     source          TEXT,
     created_at      TEXT    NOT NULL,

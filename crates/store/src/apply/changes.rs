@@ -192,7 +192,8 @@ impl Run<'_> {
 
     fn start_session(&mut self, new: &NewSession) -> Result<(), StoreError> {
         let sql = "INSERT INTO sessions (token, user_id, source, created_at, last_used, expires_at, idle_expires_at, \
-                   remember, user_agent, address) VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9)";
+                   remember, user_agent, address, validator, rotated_at, seen) \
+                   VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9, $10, $4, $11)";
         let args = args![
             new.token,
             new.user_id,
@@ -203,6 +204,8 @@ impl Run<'_> {
             new.remember,
             guard::trace(&new.user_agent),
             guard::trace(&new.address),
+            new.validator,
+            true,
         ];
         self.may(sql, args)
     }

@@ -11,6 +11,7 @@ use super::{Link, TokenHash, User};
 #[allow(missing_docs, reason = "the same fields as in Session")]
 pub struct NewSession {
     pub token: TokenHash,
+    pub validator: TokenHash,
     pub user_id: Uuid,
     pub source: Option<String>,
     pub expires_at: DateTime<Utc>,
@@ -23,8 +24,16 @@ pub struct NewSession {
 /// A session that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// The hash of the token in the cookie.
+    /// The hash of what finds it: the half of the cookie's token that stays.
     pub token: TokenHash,
+    /// The hash of the whole token that opens it.
+    pub validator: TokenHash,
+    /// The hash of the token that opened it before, where the token was changed.
+    pub previous: Option<TokenHash>,
+    /// When the token was last changed.
+    pub rotated_at: DateTime<Utc>,
+    /// Whether the token in force has come back, so that its owner has it.
+    pub seen: bool,
     /// Whose session it is.
     pub user_id: Uuid,
     /// The source that answered for the person; `None` after a local password.

@@ -85,6 +85,7 @@ pub(crate) fn link(user: u128, source: &str, unique_id: &str) -> Link {
 pub(crate) fn new_session(user: u128, token: &str) -> NewSession {
     NewSession {
         token: TokenHash::of(token.as_bytes()),
+        validator: TokenHash::of(format!("{token} whole").as_bytes()),
         user_id: id(user),
         source: Some("corp".to_owned()),
         expires_at: at(1000),

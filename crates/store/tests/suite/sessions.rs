@@ -12,6 +12,7 @@ on_both!(
     an_ended_session_is_gone,
     one_session_may_outlive_the_others,
     the_token_itself_is_nowhere,
+    a_token_is_changed_by_one_of_many,
 );
 
 fn token(text: &str) -> TokenHash {
@@ -105,4 +106,28 @@ async fn the_token_itself_is_nowhere(place: Place) {
         let bytes = std::fs::read(path).unwrap();
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
     }
+}
+
+async fn a_token_is_changed_by_one_of_many(place: Place) {
+    let store = place.open().await;
+    apply(&store, vec![Change::CreateUser(new_user(1, "ann")), Change::StartSession(new_session(1, "t"))]).await;
+    let found = async || store.session(token("t"), at(1)).await.unwrap().unwrap().session;
+    let (first, second, third) = (token("t whole"), token("second"), token("third"));
+    let session = found().await;
+    assert_eq!((session.validator, session.previous, session.seen, session.rotated_at), (first, None, true, at(0)));
+
+    assert!(store.rotate_session(token("t"), first, second, at(10)).await.unwrap());
+    assert!(!store.rotate_session(token("t"), first, third, at(10)).await.unwrap(), "somebody else was first");
+    let session = found().await;
+    assert_eq!((session.validator, session.previous, session.seen), (second, Some(first), false));
+
+    assert!(!store.reissue_session(token("t"), first, third, at(20), at(9)).await.unwrap(), "not yet");
+    assert!(store.reissue_session(token("t"), first, third, at(20), at(10)).await.unwrap());
+    let session = found().await;
+    assert_eq!((session.validator, session.previous, session.rotated_at), (third, Some(first), at(20)));
+    store.session_seen(token("t"), second).await.unwrap();
+    assert!(!found().await.seen);
+    store.session_seen(token("t"), third).await.unwrap();
+    assert!(found().await.seen);
+    assert!(!store.reissue_session(token("t"), first, second, at(90), at(90)).await.unwrap(), "it has arrived");
 }
