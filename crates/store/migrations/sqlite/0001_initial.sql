@@ -59,6 +59,7 @@ CREATE TABLE links (
         OR (kind = 'group' AND group_id IS NOT NULL AND user_id IS NULL))
 ) STRICT;
 CREATE INDEX links_group ON links (group_id) WHERE group_id IS NOT NULL;
+CREATE INDEX links_parent ON links (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX links_dn ON links (dn_hash);
 CREATE INDEX links_absent ON links (source, kind) WHERE absent;
 
