@@ -24,7 +24,7 @@ async fn staff(user: CurrentUser) -> String {
 }
 
 #[tokio::main]
-#[allow(clippy::print_stdout)]
+#[expect(clippy::print_stdout, reason = "the address is what one runs an example for")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let directory = DemoDirectory::start(Options::company())?;
     let config = configuration(&directory)?;

@@ -4,7 +4,13 @@
 //! or as `disabled`, `outsider`, `expired`, `must-change`, `throttled`, `down` to see how that ends.
 
 #[path = "../tests/http/scripted.rs"]
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::pedantic)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::pedantic,
+    reason = "written for the tests, which use all of it"
+)]
 mod scripted;
 
 use bindery_axum::{Bindery, Demo, DemoPerson, settings::WebSettings};
@@ -12,7 +18,7 @@ use scripted::{PASSWORD, Scripted};
 use std::{net::SocketAddr, time::Duration};
 
 #[tokio::main]
-#[allow(clippy::print_stdout)]
+#[expect(clippy::print_stdout, reason = "the address is what one runs an example for")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = WebSettings { remember_me: Some(Duration::from_hours(14 * 24)), ..WebSettings::default() };
     let scripted = Scripted::default();

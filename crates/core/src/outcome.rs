@@ -1,4 +1,4 @@
-//! How a sign-in ends: the three outcomes, and the reasons of a refusal.
+//! How a sign-in ends: the three outcomes, the reasons of a refusal, and errors in one sentence.
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,21 @@ impl Reason {
             Self::Vetoed => "vetoed",
         }
     }
+}
+
+/// An error with everything below it, in one sentence.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        below = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]

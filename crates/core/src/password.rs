@@ -111,7 +111,7 @@ enum Stored {
     /// Nobody's password: Django's `set_unusable_password`.
     Nothing,
     Argon2 {
-        hash: PasswordHash,
+        hash: Box<PasswordHash>,
         /// What this server would write itself.
         current: bool,
     },
@@ -151,7 +151,7 @@ fn parse(stored: &str) -> Result<Stored, PasswordError> {
     for (name, asked) in [("m", params.m_cost()), ("t", params.t_cost()), ("p", params.p_cost())] {
         within(name, asked)?;
     }
-    Ok(Stored::Argon2 { current: algorithm == Algorithm::Argon2id && phc == stored, hash })
+    Ok(Stored::Argon2 { current: algorithm == Algorithm::Argon2id && phc == stored, hash: Box::new(hash) })
 }
 
 /// Django's form: `rounds$salt$base64`, the salt being text.
@@ -182,7 +182,7 @@ fn verify(password: &SecretString, stored: &str) -> Result<Verdict, PasswordErro
     let password = password.expose_secret().as_bytes();
     match parse(stored)? {
         Stored::Nothing => Ok(Verdict::Wrong),
-        Stored::Argon2 { hash, current } => match Argon2::default().verify_password(password, &hash) {
+        Stored::Argon2 { hash, current } => match Argon2::default().verify_password(password, &*hash) {
             Ok(()) if current => Ok(Verdict::Right),
             Ok(()) => Ok(Verdict::RightUpgrade),
             Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),

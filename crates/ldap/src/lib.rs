@@ -3,14 +3,14 @@
 //! Holds the protocol: framing, connections, operations, controls, and the value types
 //! ([`Dn`], [`Filter`], [`Entry`]). It never knows what a user is.
 
-// What rasn's derive macros expand to.
-#![allow(clippy::no_effect_underscore_binding)]
+#![allow(clippy::no_effect_underscore_binding, reason = "what the derive macros of rasn expand to")]
 
 pub mod codec;
 pub mod control;
 pub mod dn;
 pub mod entry;
 pub mod filter;
+mod hex;
 pub mod ldif;
 pub mod value;
 

@@ -2,6 +2,7 @@
 
 use bindery_core::Outcome;
 use bindery_core::config::ConfigErrors;
+pub(crate) use bindery_core::outcome::chain;
 use bindery_directory::DirectoryError;
 use bindery_store::StoreError;
 use std::process::ExitCode;
@@ -107,19 +108,4 @@ impl From<DirectoryError> for Failure {
 /// Whether a result code (RFC 4511, A.2) is an answer: busy and unavailable are none, and a limit leaves the rest open.
 fn is_answer(code: Option<u32>) -> bool {
     code.is_some_and(|code| !matches!(code, 3 | 4 | 11 | 51 | 52))
-}
-
-/// An error with everything below it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        below = cause.source();
-    }
-    text
 }

@@ -1,11 +1,12 @@
 //! Every route over HTTP, each ending and each refusal, without a socket.
-#![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
+#![allow(missing_docs, unreachable_pub, missing_debug_implementations, reason = "nobody uses a test from outside")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::new_without_default
+    clippy::new_without_default,
+    reason = "a test that cannot begin fails by panicking"
 )]
 
 mod login;

@@ -36,7 +36,7 @@ struct State {
     attempts: Mutex<Vec<Attempt>>,
 }
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the example of the pages uses a part of it")]
 impl Scripted {
     pub fn attempts(&self) -> Vec<Attempt> {
         std::mem::take(&mut self.0.attempts.lock().unwrap())

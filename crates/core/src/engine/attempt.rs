@@ -1,6 +1,7 @@
 //! A sign-in as it is asked for and as it ends. What a visitor may be told is a method of the end.
 
 use super::view::UserView;
+pub(crate) use crate::outcome::chain;
 use crate::token::Token;
 use crate::{Outcome, Reason};
 use secrecy::SecretString;
@@ -150,19 +151,4 @@ impl From<crate::password::PasswordError> for Rejection {
     fn from(error: crate::password::PasswordError) -> Self {
         Self::unavailable(chain(&error))
     }
-}
-
-/// An error with everything below it, in one sentence.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        below = cause.source();
-    }
-    text
 }

@@ -233,12 +233,11 @@ impl Engine {
         entering: &Entering<'_>,
         reconciled: Option<&Reconciled>,
     ) -> Result<Option<UserState>, Rejection> {
-        let user = match reconciled {
-            Some(reconciled) => Some(reconciled.user).filter(|_| reconciled.standing != Standing::Created),
-            None => {
-                let linked = self.store().user_by_link(&entering.source.slug, &entering.person.unique_id).await?;
-                linked.map(|user| user.id)
-            }
+        let user = if let Some(reconciled) = reconciled {
+            Some(reconciled.user).filter(|_| reconciled.standing != Standing::Created)
+        } else {
+            let linked = self.store().user_by_link(&entering.source.slug, &entering.person.unique_id).await?;
+            linked.map(|user| user.id)
         };
         match user {
             Some(user) => Ok(self.store().user_state(user).await?),

@@ -25,7 +25,7 @@ pub use password_change::PasswordChange;
 pub use provision::Provisioned;
 pub use session::{Current, Ended, SessionState};
 pub use source::ActiveSource;
-pub use view::{LinkView, UserView};
+pub use view::{LinkView, UserView, full_name};
 
 use crate::config::{Config, Throttle};
 use crate::events::{Event, EventHandler};

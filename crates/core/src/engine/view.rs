@@ -73,11 +73,8 @@ impl UserView {
 
     /// The name to greet with: display name, else first and last, else the username.
     pub fn full_name(&self) -> String {
-        if !self.display_name.is_empty() {
-            return self.display_name.clone();
-        }
-        let name = format!("{} {}", self.first_name, self.last_name);
-        if name.trim().is_empty() { self.username.clone() } else { name.trim().to_owned() }
+        let name = full_name(&self.display_name, &self.first_name, &self.last_name);
+        if name.is_empty() { self.username.clone() } else { name }
     }
 
     /// Whether they may do it. A superuser may do everything.
@@ -89,6 +86,15 @@ impl UserView {
     pub fn in_group(&self, name: &str) -> bool {
         let name = fold(name);
         self.groups.iter().any(|group| fold(group) == name)
+    }
+}
+
+/// Display name, else first and last; empty where none of them is known.
+pub fn full_name(display_name: &str, first_name: &str, last_name: &str) -> String {
+    if display_name.is_empty() {
+        format!("{first_name} {last_name}").trim().to_owned()
+    } else {
+        display_name.to_owned()
     }
 }
 

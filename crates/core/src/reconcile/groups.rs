@@ -124,9 +124,10 @@ impl Planner<'_> {
         let Some((unique_id, dn)) = &grant.mirrored_from else { return };
         let Some(unique_id) = unique_id else {
             // Without a link nobody remembers where it hangs: once, when it is made.
-            return if self.made.values().any(|made| *made == group) {
-                self.hang(group, None, parent)
-            };
+            if self.made.values().any(|made| *made == group) {
+                self.hang(group, None, parent);
+            }
+            return;
         };
         if let Some(stored) =
             linked(self.terms, grant, self.snapshot).and_then(|state| own_link(self.terms, state, unique_id))

@@ -5,6 +5,7 @@
 
 use super::escape::push_hex;
 use super::{AttributeValue, DnError, MAX_LENGTH, MAX_RDNS, MAX_VALUES_PER_RDN, prepare_case_ignore};
+use crate::hex;
 use std::borrow::Cow;
 
 /// Takes what the walk finds.
@@ -332,9 +333,9 @@ impl<'a> Reader<'a> {
     fn escape(&mut self) -> Result<u8, DnError> {
         self.bump();
         let first = self.peek().ok_or_else(|| self.error("nothing after '\\'"))?;
-        if let Some(high) = hex_digit(first) {
+        if let Some(high) = hex::digit(first) {
             self.bump();
-            let low = self.peek().and_then(hex_digit).ok_or_else(|| self.error("a second hex digit was expected"))?;
+            let low = self.peek().and_then(hex::digit).ok_or_else(|| self.error("a second hex digit was expected"))?;
             self.bump();
             return Ok((high << 4) | low);
         }
@@ -370,9 +371,9 @@ impl<'a> Reader<'a> {
     fn hex_string(&mut self) -> Result<Value<'a>, DnError> {
         self.bump();
         let mut bytes = Vec::new();
-        while let Some(high) = self.peek().and_then(hex_digit) {
+        while let Some(high) = self.peek().and_then(hex::digit) {
             self.bump();
-            let low = self.peek().and_then(hex_digit).ok_or_else(|| self.error("a second hex digit was expected"))?;
+            let low = self.peek().and_then(hex::digit).ok_or_else(|| self.error("a second hex digit was expected"))?;
             self.bump();
             bytes.push((high << 4) | low);
         }
@@ -385,10 +386,6 @@ impl<'a> Reader<'a> {
             None => Value::Ber(bytes),
         })
     }
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// The content of a BER string whose content is the value's text: OCTET STRING, UTF8String,

@@ -1,6 +1,7 @@
 //! Reading the string form of RFC 4515.
 
 use super::{Filter, FilterError, MAX_DEPTH};
+use crate::hex;
 
 pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
     let mut reader = Reader { text, at: 0 };
@@ -216,11 +217,8 @@ impl<'a> Reader<'a> {
     }
 
     fn hex_digit(&mut self) -> Result<u8, FilterError> {
-        let digit = self
-            .peek()
-            .and_then(|byte| char::from(byte).to_digit(16))
-            .and_then(|digit| u8::try_from(digit).ok())
-            .ok_or_else(|| self.error("two hex digits were expected after '\\'"))?;
+        let digit = self.peek().and_then(hex::digit);
+        let digit = digit.ok_or_else(|| self.error("two hex digits were expected after '\\'"))?;
         self.bump();
         Ok(digit)
     }

@@ -98,7 +98,7 @@ pub(super) async fn run(engine: &Engine, import: &Import, lowercase: bool, outpu
         match person(record, lowercase) {
             Err(detail) => row.detail = detail,
             Ok(person) if !seen.insert(person.user.username_key.clone()) => {
-                row.detail = "the file has somebody of that name already".to_owned();
+                "the file has somebody of that name already".clone_into(&mut row.detail);
             }
             Ok(person) if engine.store().user_by_username(&person.user.username_key).await?.is_some() => {
                 row.action = Action::Exists;

@@ -2,7 +2,7 @@
 
 mod import;
 
-use bindery_core::engine::{Engine, UserView};
+use bindery_core::engine::{Engine, UserView, full_name};
 use bindery_core::name::fold;
 use bindery_core::reconcile;
 use bindery_directory::{Dn, Found, Wanted};
@@ -175,11 +175,7 @@ impl From<User> for Listed {
 impl Listed {
     fn row(&self) -> Vec<String> {
         let flag = |name: &str| (if self.flags.get(name) == Some(&true) { "yes" } else { "" }).to_owned();
-        let name = if self.display_name.is_empty() {
-            format!("{} {}", self.first_name, self.last_name).trim().to_owned()
-        } else {
-            self.display_name.clone()
-        };
+        let name = full_name(&self.display_name, &self.first_name, &self.last_name);
         vec![self.username.clone(), name, self.email.clone(), flag("is_active"), flag("is_staff"), flag("is_superuser")]
     }
 }
