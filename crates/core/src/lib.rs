@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod password;
 pub mod reconcile;
 pub mod rules;
+pub mod sync;
 pub mod token;
 
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};

@@ -161,6 +161,46 @@ pub(crate) async fn find(
     })
 }
 
+/// Whoever is of that name.
+pub(crate) async fn at(
+    reach: Reach<'_>,
+    settings: &SourceSettings,
+    dn: &Dn,
+    wanted: &Wanted,
+) -> Result<Found, DirectoryError> {
+    let users = &settings.users;
+    if !users.base_dn.iter().any(|base| in_scope(dn, base, users.scope)) {
+        return Ok(Found::Nobody);
+    }
+    let entry = reach.entry(&settings.slug, dn, users.filter.clone(), &attributes(settings, wanted)).await?;
+    match entry {
+        Some(entry) => {
+            // As the server spells it, which is what everybody else has it from.
+            let dn = entry.dn().unwrap_or_else(|_| dn.clone());
+            Ok(Found::One(Box::new(person(settings, dn, entry)?)))
+        }
+        None => Ok(Found::Nobody),
+    }
+}
+
+/// Everybody whom a filter picks.
+pub(crate) async fn bearing(
+    reach: Reach<'_>,
+    settings: &SourceSettings,
+    filter: Filter,
+    wanted: &Wanted,
+) -> Result<Vec<Person>, DirectoryError> {
+    let (attributes, filter) = (attributes(settings, wanted), Filter::all([settings.users.filter.clone(), filter]));
+    let bases = settings.users.base_dn.iter();
+    let mut people = Vec::new();
+    for base in try_join_all(bases.map(|base| one_base(reach, settings, base, filter.clone(), &attributes))).await? {
+        for (dn, entry) in base.found {
+            people.push(person(settings, dn, entry)?);
+        }
+    }
+    Ok(people)
+}
+
 /// Somebody seen before: where they were last, else wherever they are now.
 pub(crate) async fn read(
     reach: Reach<'_>,

@@ -26,8 +26,8 @@ pub struct Source {
 /// What all clones share.
 pub(crate) struct Inner {
     pub(crate) settings: SourceSettings,
-    pub(crate) servers: Servers,
-    cache: groups::Cache,
+    pub(crate) servers: Arc<Servers>,
+    pub(crate) cache: groups::Cache,
 }
 
 impl Inner {
@@ -68,7 +68,7 @@ pub struct ServerHealth {
 impl Source {
     /// Makes the handle; connects to nothing.
     pub fn new(settings: SourceSettings) -> Self {
-        let (servers, cache) = (Servers::new(&settings), groups::Cache::new());
+        let (servers, cache) = (Arc::new(Servers::new(&settings)), groups::Cache::new());
         Self { inner: Arc::new(Inner { settings, servers, cache }) }
     }
 

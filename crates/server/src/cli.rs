@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// The features built in; the configuration refuses keys that need an absent one.
 const VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), "\nfeatures: sqlite postgres ldap ldaps starttls ldapi write-back offline");
+    concat!(env!("CARGO_PKG_VERSION"), "\nfeatures: sqlite postgres ldap ldaps starttls ldapi sync write-back offline");
 
 /// Directory sign-in, roles and live sync for web apps.
 #[derive(Debug, Parser)]
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Login(crate::commands::login::Arguments),
     /// Say what a sign-in would decide and why. Asks for no password, writes nothing.
     Explain(crate::commands::explain::Arguments),
+    /// Make the store what the directory says, or say what that would be.
+    Sync(crate::commands::sync::Arguments),
     /// Local users.
     #[command(subcommand)]
     User(crate::commands::user::Command),

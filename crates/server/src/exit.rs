@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// 3: directory or store unavailable.
     Unavailable = 3,
+    /// 4: another one is at it already.
+    AlreadyRunning = 4,
 }
 
 impl From<Exit> for ExitCode {

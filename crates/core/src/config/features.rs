@@ -48,8 +48,8 @@ impl Feature {
     /// Whether this build has it. The one table to change when it comes.
     pub fn is_built_in(self) -> bool {
         match self {
-            Self::WriteBack | Self::Offline => true,
-            Self::Sync | Self::Kerberos | Self::ActiveDirectory | Self::Srv | Self::RemoteUser => false,
+            Self::Sync | Self::WriteBack | Self::Offline => true,
+            Self::Kerberos | Self::ActiveDirectory | Self::Srv | Self::RemoteUser => false,
         }
     }
 

@@ -6,8 +6,8 @@ use super::attempt::{Rejection, chain};
 use super::{ActiveSource, Engine};
 use crate::Reason;
 use crate::events::{Event, Populate};
-use crate::reconcile::{self, Reconciled, Terms};
-use crate::rules::{Decision, Facts, Refused, Step, decide};
+use crate::reconcile::{self, Reconciled, Terms, ends_sessions};
+use crate::rules::{Decision, Facts, Refused, decide};
 use crate::token::Token;
 use bindery_directory::{AccountState, Memberships, Person, Reader, account};
 use bindery_store::{Cause, Change, Link, Plan, UserState};
@@ -138,9 +138,8 @@ impl Engine {
         decision: &Decision,
         admit: bool,
     ) -> Result<(Reconciled, Option<UserState>), Rejection> {
-        let (source, person, rules) = (entering.source, entering.person, &entering.source.rules);
-        let terms =
-            Terms { source: &source.slug, provisioning: &rules.provisioning, parent: rules.parent.as_deref(), admit };
+        let (source, person) = (entering.source, entering.person);
+        let terms = Terms { admit, ..source.terms() };
         let snapshot = self.store().snapshot(&reconcile::request(terms, person, decision)).await?;
         let mut ids = || self.new_id();
         let reconciled = reconcile::reconcile(terms, person, decision, &snapshot, entering.read_at, &mut ids)
@@ -151,29 +150,25 @@ impl Engine {
     /// Somebody who may no longer come in loses their sessions, and what is certain of them is written.
     /// Doubt ends nothing. The refusal stands whether or not this could be written.
     async fn shut_out(&self, entering: &Entering<'_>, refused: &Refused) {
-        let (source, person) = (entering.source, entering.person);
+        let (terms, person) = (entering.source.terms(), entering.person);
         if !ends_sessions(refused.reason) {
             return;
         }
-        let linked = match self.store().user_by_link(&source.slug, &person.unique_id).await {
-            Ok(Some(user)) => user.id,
-            Ok(None) => return,
+        let request = reconcile::refusal_request(terms, person, refused);
+        let snapshot = match self.store().snapshot(&request).await {
+            Ok(snapshot) => snapshot,
             Err(error) => return shut_out_failed(&chain(&error)),
         };
-        if let Some(decision) = refused.writable() {
-            match self.reconcile(entering, decision, false).await {
-                Ok((reconciled, _)) => {
-                    if let Err(error) = self.store().apply(&reconciled.seen(), self.now()).await {
-                        shut_out_failed(&chain(&error));
-                    }
-                }
-                Err(rejection) => shut_out_failed(&rejection.detail),
-            }
+        let mut ids = || self.new_id();
+        let Some(plan) = reconcile::shut_out(terms, person, refused, &snapshot, entering.read_at, &mut ids) else {
+            return;
+        };
+        if let Err(error) = self.store().apply(&plan, self.now()).await {
+            shut_out_failed(&chain(&error));
         }
-        if refused.step == Step::Account {
-            self.deactivate(source, linked).await;
+        if let Some(linked) = &snapshot.linked {
+            self.0.sessions.forget_user(linked.user.id);
         }
-        self.end_sessions(linked).await;
     }
 
     /// Whoever the directory has shut out is shut out here too, so that nothing local vouches for them during an outage.
@@ -225,18 +220,4 @@ fn with_link(mut stored: UserState, link: Link) -> UserState {
 
 fn shut_out_failed(error: &str) {
     tracing::error!(target: "bindery_core::admit", error, "somebody was refused, but it could not all be written down");
-}
-
-/// Reasons that mean "not any more", against those that say something of this moment only. A lock that the rules
-/// object to is an administrator's: one that ends by itself is outweighed by a bind, and without one it does not count.
-pub(crate) fn ends_sessions(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::AccountDisabled
-            | Reason::AccountLocked
-            | Reason::AccountExpired
-            | Reason::NotInRequiredGroup
-            | Reason::InDeniedGroup
-            | Reason::NoSuchUser
-    )
 }

@@ -19,6 +19,7 @@ mod source;
 mod throttle;
 mod view;
 
+pub(crate) use attempt::chain;
 pub use attempt::{Attempt, SignIn, Via};
 pub use explain::{AccessView, Explanation, FieldView, FlagView, GroupView};
 pub use password_change::PasswordChange;
@@ -34,6 +35,7 @@ use crate::{Clock, Entropy};
 use arc_swap::ArcSwap;
 use bindery_store::Store;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -80,6 +82,8 @@ struct Inner {
     gate: throttle::Gate,
     sessions: session::Cache,
     settings: ArcSwap<Settings>,
+    /// Nothing is followed or scheduled any more.
+    stopping: AtomicBool,
     /// May change while the engine runs: by a reload, or from the store.
     sources: ArcSwap<Vec<Arc<ActiveSource>>>,
 }
@@ -102,6 +106,7 @@ impl Engine {
             gate: throttle::Gate::default(),
             sessions: session::Cache::new(),
             settings: ArcSwap::from_pointee(Settings::from(config)),
+            stopping: AtomicBool::new(false),
             sources: ArcSwap::from_pointee(in_service(config)),
         }))
     }
@@ -153,7 +158,25 @@ impl Engine {
         &self.0.passwords
     }
 
-    fn tell(&self, event: &Event) {
+    /// Has following and scheduling end, so that leases are given back before the process ends.
+    pub fn stop_syncing(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn handlers(&self) -> &[Arc<dyn EventHandler>] {
+        &self.0.handlers
+    }
+
+    /// Forgets what this process remembers of a user, so that their next request sees them as they are now.
+    pub(crate) fn forget_user(&self, user: Uuid) {
+        self.0.sessions.forget_user(user);
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
         for handler in &self.0.handlers {
             handler.notify(event);
         }

@@ -3,9 +3,10 @@
 //! One refresh of a person at a time; one that failed is not tried again with each request.
 
 use super::admission::Admission;
-use super::admit::{Admitted, Entering, ends_sessions};
+use super::admit::{Admitted, Entering};
 use super::attempt::{Rejection, chain};
 use super::{ActiveSource, Engine};
+use crate::reconcile::ends_sessions;
 use crate::{Outcome, Reason};
 use bindery_directory::{Dn, Reader};
 use bindery_store::{Link, Plan, SessionWithUser};

@@ -1,6 +1,7 @@
 //! A source in service: its directory, its rules, and what both ask of it.
 
 use crate::config::{PasswordSettings, SourceConfig, SyncSettings};
+use crate::reconcile::{Fingerprints, Terms};
 use crate::rules::RuleSet;
 use bindery_directory::settings::Bind;
 use bindery_directory::{GroupSelector, Source, Wanted};
@@ -30,6 +31,8 @@ pub struct ActiveSource {
     pub passwords: PasswordSettings,
     /// Reading everybody.
     pub sync: SyncSettings,
+    /// Digests of what decisions are made from.
+    pub(crate) fingerprints: Fingerprints,
     /// The app's own keys.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -49,7 +52,19 @@ impl ActiveSource {
             wanted: config.rules.wanted(),
             passwords: config.passwords,
             sync: config.sync.clone(),
+            fingerprints: Fingerprints::new(&config.slug, &config.rules),
             extra: config.extra.clone(),
+        }
+    }
+
+    /// Under which terms its decisions meet what is stored: those of somebody whom a sync or a refresh brings.
+    pub(crate) fn terms(&self) -> Terms<'_> {
+        Terms {
+            source: &self.slug,
+            provisioning: &self.rules.provisioning,
+            parent: self.rules.parent.as_deref(),
+            admit: false,
+            fingerprint: None,
         }
     }
 

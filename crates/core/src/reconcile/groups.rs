@@ -33,7 +33,7 @@ pub(super) fn plan(
         Planner { terms, snapshot, read_at, ids, made: BTreeMap::new(), tied: BTreeSet::new(), changes: Vec::new() };
     let mut wanted = BTreeSet::new();
     for grant in &decision.groups {
-        let group = planner.group(decision, grant);
+        let group = planner.group(&decision.groups, grant);
         let (id, reference) = match group {
             Found::Stored(id) => (id, GroupRef::Id(id)),
             Found::Made(id) => (id, GroupRef::Key(group_key(&grant.name))),
@@ -48,6 +48,20 @@ pub(super) fn plan(
         changes.push(Change::RemoveMembership { user: subject.user, group, owner: own.clone() });
     }
     changes
+}
+
+/// One directory group as a local one, whoever is in it: made, renamed and tied as need be.
+pub fn mirror(
+    terms: Terms<'_>,
+    grant: &GroupGrant,
+    snapshot: &Snapshot,
+    read_at: DateTime<Utc>,
+    ids: &mut dyn FnMut() -> Uuid,
+) -> Vec<Change> {
+    let mut planner =
+        Planner { terms, snapshot, read_at, ids, made: BTreeMap::new(), tied: BTreeSet::new(), changes: Vec::new() };
+    planner.group(std::slice::from_ref(grant), grant);
+    planner.changes
 }
 
 /// A local group.
@@ -72,10 +86,10 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     /// The local group of a grant: renamed, made, tied and hung as need be.
-    fn group(&mut self, decision: &Decision, grant: &GroupGrant) -> Found {
+    fn group(&mut self, grants: &[GroupGrant], grant: &GroupGrant) -> Found {
         let key = group_key(&grant.name);
         let mirrored = grant.mirrored_from.is_some();
-        let (found, own) = if let Some(state) = local(self.terms, decision, grant, self.snapshot) {
+        let (found, own) = if let Some(state) = local(self.terms, grants, grant, self.snapshot) {
             if state.group.name_key != key {
                 self.rename(state.group.id, grant, key.clone());
             }
@@ -180,12 +194,12 @@ pub fn rehang(source: &str, child: Uuid, from: Option<Uuid>, to: Option<Uuid>) -
 /// The local group that a grant means: the one tied to the directory group if it can bear the name, else the one of that name.
 fn local<'a>(
     terms: Terms<'_>,
-    decision: &Decision,
+    grants: &[GroupGrant],
     grant: &GroupGrant,
     snapshot: &'a Snapshot,
 ) -> Option<&'a GroupState> {
     let named = by_key(snapshot, &group_key(&grant.name));
-    named.or_else(|| linked(terms, grant, snapshot).filter(|state| may_rename(terms, decision, state)))
+    named.or_else(|| linked(terms, grant, snapshot).filter(|state| may_rename(terms, grants, state)))
 }
 
 fn by_key<'a>(snapshot: &'a Snapshot, key: &str) -> Option<&'a GroupState> {
@@ -204,7 +218,7 @@ fn own_link<'a>(terms: Terms<'_>, state: &'a GroupState, unique_id: &str) -> Opt
 
 /// A local group follows the name of its directory group as long as it is nobody else's: mirrored by this source, from that
 /// one group alone, and not under a name that another group bears now.
-fn may_rename(terms: Terms<'_>, decision: &Decision, state: &GroupState) -> bool {
-    let old_name_goes_on = decision.groups.iter().any(|other| group_key(&other.name) == state.group.name_key);
+fn may_rename(terms: Terms<'_>, grants: &[GroupGrant], state: &GroupState) -> bool {
+    let old_name_goes_on = grants.iter().any(|other| group_key(&other.name) == state.group.name_key);
     state.group.owner.is_source(terms.source) && state.links.len() == 1 && !old_name_goes_on
 }

@@ -6,12 +6,15 @@ mod fields;
 mod fingerprint;
 mod flags;
 mod groups;
+mod refusal;
 mod target;
 mod unlink;
 
-pub use fingerprint::fingerprint;
+pub use fingerprint::{Fingerprint, Fingerprints, Standpoint, group_digest};
 pub use flags::deactivate;
-pub use groups::rehang;
+pub use groups::{mirror, rehang};
+pub(crate) use refusal::ends_sessions;
+pub use refusal::{refusal_request, shut_out};
 pub use unlink::unlink;
 
 use crate::Reason;
@@ -36,6 +39,8 @@ pub struct Terms<'a> {
     pub parent: Option<&'a str>,
     /// Whether this lets somebody in: then a user who stays inactive is refused. A sync keeps their data true all the same.
     pub admit: bool,
+    /// What the decision was made from, where somebody has worked it out; see [`Fingerprint`].
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// A plan and whom it is about.
@@ -152,7 +157,7 @@ pub fn reconcile(
         Some(_) if changed.is_empty() => {}
         Some(_) => changes.push(Change::UpdateUser { user, fields: changed }),
     }
-    let link = Link {
+    let mut link = Link {
         kind: EntityKind::User,
         source: terms.source.to_owned(),
         unique_id: person.unique_id.clone(),
@@ -160,15 +165,26 @@ pub fn reconcile(
         dn: person.dn.to_string(),
         dn_key: person.dn.key(),
         last_seen: read_at,
-        fingerprint: Some(fingerprint(person, decision)),
+        fingerprint: terms.fingerprint.map(Fingerprint::to_bytes),
         given_fields: mapped.given,
         given_flags: flags::given(decision, linked),
         live_groups: decision.live_permission_groups.iter().map(|name| group_key(name)).collect(),
         parent: None,
     };
-    changes.extend(link_change(&link, state));
     changes.extend(activity.changes(user, state.is_none()));
     changes.extend(groups::plan(terms, decision, snapshot, groups::Subject { user, state, read_at }, ids));
+    if let Some(stored) = state.and_then(|state| state.link(terms.source))
+        && terms.fingerprint.is_none()
+        && changes.is_empty()
+    {
+        // Nothing has to change: what was vouched for before still is.
+        link.fingerprint.clone_from(&stored.fingerprint);
+    }
+    // Right after the user: memberships may come before it in no plan, but a link needs its user.
+    let at = usize::from(matches!(changes.first(), Some(Change::CreateUser(_) | Change::UpdateUser { .. })));
+    if let Some(change) = link_change(&link, state) {
+        changes.insert(at, change);
+    }
 
     let expected = state.map(|state| Expected { user, version: state.user.version });
     let expected = if changes.is_empty() { Vec::new() } else { expected.into_iter().collect() };

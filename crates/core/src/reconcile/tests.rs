@@ -25,7 +25,7 @@ fn now() -> DateTime<Utc> {
 }
 
 fn terms(provisioning: &Provisioning) -> Terms<'_> {
-    Terms { source: SOURCE, provisioning, parent: None, admit: true }
+    Terms { source: SOURCE, provisioning, parent: None, admit: true, fingerprint: None }
 }
 
 fn field(value: impl Into<Value>) -> FieldValue {

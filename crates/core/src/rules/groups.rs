@@ -93,6 +93,13 @@ fn mirror(mirror: &Mirror, groups: &[&Group], grants: &mut BTreeMap<String, Grou
     unusable
 }
 
+/// The local group that a directory group is mirrored as, whoever is in it; `None` where it is not, or bears no name.
+pub fn mirrored(rules: &RuleSet, group: &Group) -> Option<GroupGrant> {
+    let mut grants = BTreeMap::new();
+    mirror(&rules.mirror, &[group], &mut grants);
+    grants.into_values().next()
+}
+
 fn is_mirrored(mirror: &Mirror, group: &Group) -> bool {
     match mirror {
         Mirror::Off => false,

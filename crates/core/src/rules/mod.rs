@@ -19,6 +19,7 @@ pub use decision::{AccessRuling, Decision, Facts, FieldValue, FlagRuling, GroupG
 pub use expression::{Certainty, GroupExpression, Truth, UnknownBecause};
 pub use fields::{FieldRule, FieldSource};
 pub use fold::fold;
+pub use groups::mirrored;
 pub use set::{Access, LinkExisting, Mirror, Permissions, Provisioning, RefreshFailure, RuleSet, Update};
 pub use template::{Template, TemplateError};
 pub use text::value_text;

@@ -16,5 +16,7 @@ mod provisioning;
 mod refresh;
 mod routing;
 mod sessions;
+mod sync_changes;
+mod sync_full;
 mod throttle;
 mod world;

@@ -5,6 +5,7 @@
 
 mod about;
 mod changes;
+mod concerned;
 mod entries;
 mod listing;
 mod pager;
@@ -16,6 +17,7 @@ mod roster;
 mod syncrepl;
 
 pub use changes::{Changes, FeedEvent, FeedKind, Position, Since};
+pub use concerned::Named;
 pub use listing::{GroupEntry, Incomplete, Listing, Page, Shortcoming, Unreadable};
 pub use roster::Roster;
 

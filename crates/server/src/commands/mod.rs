@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod group;
 pub(crate) mod login;
 pub(crate) mod serve;
+pub(crate) mod sync;
 pub(crate) mod token;
 pub(crate) mod user;
 
@@ -22,6 +23,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(arguments) => check::run(&cli, arguments).await,
         Command::Login(arguments) => login::run(&cli, arguments).await,
         Command::Explain(arguments) => explain::run(&cli, arguments).await,
+        Command::Sync(arguments) => sync::run(&cli, arguments).await,
         Command::User(command) => user::run(&cli, command).await,
         Command::Group(command) => group::run(&cli, command).await,
         Command::Directory(command) => directory::run(&cli, command).await,

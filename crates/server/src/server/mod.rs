@@ -72,6 +72,8 @@ impl Server {
         let reload =
             tokio::spawn(signals::reloads(self.engine.clone(), self.bindery.clone(), self.config_file.clone()));
         let keeping = tokio::spawn(housekeeping::run(self.engine.clone(), self.metrics.clone()));
+        let syncing = self.engine.clone();
+        let syncing = tokio::spawn(async move { syncing.keep_in_sync().await });
         let (stopping, mut stopped) = tokio::sync::watch::channel(false);
         let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
             stop.await;
@@ -87,6 +89,8 @@ impl Server {
         };
         reload.abort();
         keeping.abort();
+        self.engine.stop_syncing();
+        let _ = syncing.await;
         self.engine.store().close().await;
         result.map_err(|error| Failure::unavailable(format!("the server ended: {}", chain(&error))))
     }

@@ -106,7 +106,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("an empty command", "[sources.corp.bind]\ndn = 'cn=a,dc=x'\npassword = { command = [] }"),
     ("servers and srv", "srv = true"),
     ("srv without a domain", "[sources.b]\nsrv = true\nbase_dn = 'dc=x'"),
-    ("a feature that is not built in", "[sources.corp.sync]\nlive = true"),
+    ("a feature that is not built in", "[sources.corp.groups]\nnested = 'in-chain'"),
     ("Kerberos", "[sources.corp.bind]\nmethod = 'gssapi'\nprincipal = 'svc@X'"),
 ];
 

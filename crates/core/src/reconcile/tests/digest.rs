@@ -1,36 +1,28 @@
 //! The fingerprint, and rules and reconcile together.
 
 use super::*;
+use crate::rules::RuleSet;
+use bindery_directory::AccountState;
 
 #[test]
-fn a_fingerprint_is_of_the_content_and_not_of_its_reasons() {
-    let base = Decision { path: Some("p".into()), ..with_groups(&[mirrored("A", "a"), mapped("B")]) };
-    let print = |decision: &Decision| fingerprint(&ann(&[]), decision);
-    let mut same = base.clone();
-    same.groups.reverse();
-    same.groups[0].because = "another reason".into();
-    same.unresolved.push("a group".into());
-    assert_eq!(print(&same), print(&base));
-    let others = [
-        Decision { username: "b".into(), ..base.clone() },
-        Decision { path: None, ..base.clone() },
-        Decision { groups: vec![], ..base.clone() },
-        Decision { fields: with_fields(&[("email", json!("a@x"))]).fields, ..base.clone() },
-        Decision { flags: with_flags(&[("a", true)]).flags, ..base.clone() },
-        Decision { flags: with_flags(&[("a", false)]).flags, ..base.clone() },
-        Decision { live_permission_groups: vec!["A".into()], ..base.clone() },
-    ];
-    for other in &others {
-        assert_ne!(print(other), print(&base), "{other:?}");
-    }
-    let moved = Person { dn: dn("uid=ann,dc=elsewhere"), ..ann(&[]) };
-    assert_ne!(fingerprint(&moved, &base), print(&base));
+fn a_fingerprint_stays_while_nothing_changes_and_goes_with_the_first_change() {
+    let (mut world, provisioning) = (World::default(), Provisioning::default());
+    let print = Fingerprints::new(SOURCE, &RuleSet::default()).of(&ann(&[]), &mut [], &AccountState::default());
+    let sync = Terms { admit: false, fingerprint: Some(print), ..terms(&provisioning) };
+    let stored = |world: &World| world.user("ann").link(SOURCE).unwrap().fingerprint.clone();
+    world.run(sync, &decision()).unwrap();
+    assert_eq!(stored(&world), Some(print.to_bytes()));
+    assert!(world.run(sync, &decision()).unwrap().plan.is_empty());
+    world.run(terms(&provisioning), &decision()).unwrap();
+    assert_eq!(stored(&world), Some(print.to_bytes()), "a sign-in that changes nothing");
+    world.run(terms(&provisioning), &with_flags(&[("is_staff", true)])).unwrap();
+    assert_eq!(stored(&world), None, "a sign-in that found something else");
 }
 
 #[test]
 fn rules_and_reconcile_go_together() {
     use crate::rules::testing::{memberships, rules};
-    use crate::rules::{Facts, Mirror, RuleSet, decide};
+    use crate::rules::{Facts, Mirror, decide};
     let mut rules = RuleSet { mirror: Mirror::All, ..rules() };
     rules.fields.insert("display_name".into(), template("{{ displayName or cn }}"));
     let person = ann(&[("cn", "Ann B")]);

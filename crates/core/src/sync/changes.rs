@@ -1,0 +1,314 @@
+//! What a feed tells between two positions, and what it comes to: the same four steps, for those concerned.
+//!
+//! A group that changes concerns people whose own entries have not changed. Who they are is told by what the group
+//! listed before and what it lists now; each of them is then read and decided as at a sign-in.
+
+use super::broken::Broken;
+use super::people::BATCH;
+use super::removal::Gone;
+use super::rosters;
+use super::run::Run;
+use crate::engine::ActiveSource;
+use crate::rules;
+use bindery_directory::{
+    DirectoryError, FeedEvent, GroupEntry, Kind, Memberships, Named, Person, Reader, Source, Unreadable, account,
+};
+use bindery_store::{EntityKind, Roster};
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+/// More people than this at once are read faster all together.
+const MOST: usize = 2_000;
+/// Directory reads under way at the same time.
+const SIDE_BY_SIDE: usize = 8;
+
+/// Everything that was told since the last position, the last word on each entry.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    people: BTreeMap<String, Box<Person>>,
+    groups: BTreeMap<String, GroupEntry>,
+    gone_people: BTreeSet<String>,
+    gone_groups: BTreeSet<String>,
+    unreadable: Vec<Unreadable>,
+    /// Everybody who is there as before, where the feed tells of those.
+    present: HashSet<String>,
+    rest_gone: BTreeSet<Kind>,
+    /// A group without a unique ID: nobody can tell what it was before.
+    nameless: Option<String>,
+}
+
+impl Told {
+    pub(super) fn hear(&mut self, event: FeedEvent) {
+        match event {
+            FeedEvent::Person(person) => {
+                self.gone_people.remove(&person.unique_id);
+                self.people.insert(person.unique_id.clone(), person);
+            }
+            FeedEvent::Group(group) => match group.unique_id.clone() {
+                Some(unique_id) => {
+                    self.gone_groups.remove(&unique_id);
+                    self.groups.insert(unique_id, group);
+                }
+                None => self.nameless = Some(group.dn.to_string()),
+            },
+            FeedEvent::Gone(Kind::User, unique_id) => {
+                self.people.remove(&unique_id);
+                self.gone_people.insert(unique_id);
+            }
+            FeedEvent::Gone(Kind::Group, unique_id) => {
+                self.groups.remove(&unique_id);
+                self.gone_groups.insert(unique_id);
+            }
+            FeedEvent::Unreadable(_, unreadable) => self.unreadable.push(unreadable),
+            FeedEvent::Present(_, ids) => self.present.extend(ids),
+            FeedEvent::RestGone(kind) => drop(self.rest_gone.insert(kind)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.people.is_empty()
+            && self.groups.is_empty()
+            && self.gone_people.is_empty()
+            && self.gone_groups.is_empty()
+            && self.unreadable.is_empty()
+            && self.rest_gone.is_empty()
+            && self.nameless.is_none()
+    }
+}
+
+/// What could be done with what was told.
+pub(super) enum Absorbed {
+    /// All of it.
+    Whole,
+    /// Too little is known of what it concerns: only a full run helps.
+    Doubt(String),
+}
+
+impl Run<'_> {
+    /// Carries out everything that was told.
+    pub(super) async fn absorb(&mut self, told: Told) -> Result<Absorbed, Broken> {
+        if let Some(dn) = told.nameless {
+            return Ok(Absorbed::Doubt(format!("the group {dn} has no readable unique ID")));
+        }
+        if self.groups.is_unread() {
+            self.load_groups().await?;
+        }
+        let (sync, directory) = (self.source.sync.clone(), self.source.directory.afresh());
+        let touches_groups = !(told.groups.is_empty() && told.gone_groups.is_empty() && told.rest_gone.is_empty());
+        if touches_groups && directory.reads_groups_from_people() && self.source.needs_groups {
+            return Ok(Absorbed::Doubt(
+                "a group has changed, and memberOf does not tell whom that concerns".to_owned(),
+            ));
+        }
+        let gone_groups = self.gone_groups(&told).await?;
+        let Some(concerned) = self.concerned(&directory, &told.groups, &gone_groups).await? else {
+            return Ok(Absorbed::Doubt("a group of many people has changed".to_owned()));
+        };
+        if sync.groups {
+            self.absorb_groups(&told.groups).await?;
+        }
+        let known = directory.known(&self.source.selectors).await;
+        self.prints = self.source.fingerprints.knowing(known.iter().map(|(selector, known)| (selector, known)));
+        for one in &told.unreadable {
+            self.unreadable(one);
+        }
+        let mut gone = self.gone_people(&told).await?;
+        if sync.users {
+            let own = told.people.into_values().map(|person| *person);
+            let mut people: BTreeMap<String, Person> =
+                concerned.into_iter().map(|person| (person.unique_id.clone(), person)).collect();
+            people.extend(own.map(|person| (person.unique_id.clone(), person)));
+            gone.users.retain(|(unique_id, _)| !people.contains_key(unique_id));
+            self.absorb_people(&directory, people.into_values().collect()).await?;
+        }
+        self.remove_gone(gone, &gone_groups).await?;
+        let postponed = std::mem::take(&mut self.postponed);
+        self.postponing = false;
+        self.write(postponed).await?;
+        self.postponing = true;
+        self.keep_rosters(&told.groups, &gone_groups).await?;
+        Ok(Absorbed::Whole)
+    }
+
+    async fn absorb_people(&mut self, directory: &Source, people: Vec<Person>) -> Result<(), Broken> {
+        let source = self.source.clone();
+        let needed = source.needs_groups || !self.engine.handlers().is_empty();
+        let read = people.into_iter().map(|person| with_groups(directory.clone(), person, source.clone(), needed));
+        let mut read = stream::iter(read).buffer_unordered(SIDE_BY_SIDE);
+        let mut batch = Vec::new();
+        while let Some((person, memberships)) = read.next().await {
+            self.report.users.seen += 1;
+            let account = account::state(&person.entry, self.engine.now()).lasting();
+            let vouched = self.engine.handlers().is_empty();
+            let print = self.prints.of_memberships(&person, &memberships, &account).filter(|_| vouched);
+            batch.push(self.decide(person, &memberships, &account, print, true).await);
+            if batch.len() >= BATCH {
+                self.write(std::mem::take(&mut batch)).await?;
+            }
+        }
+        self.write(batch).await
+    }
+
+    /// The groups among those told that are mirrored.
+    async fn absorb_groups(&mut self, groups: &BTreeMap<String, GroupEntry>) -> Result<(), Broken> {
+        let mut plans = Vec::new();
+        for entry in groups.values() {
+            self.report.groups.seen += 1;
+            match rules::mirrored(&self.source.rules, &super::groups::as_group(entry)) {
+                Some(grant) => plans.push(self.plan_group(&grant)),
+                None => self.report.groups.skipped += 1,
+            }
+        }
+        plans.retain(|plan| !plan.is_empty());
+        self.apply_groups(plans).await
+    }
+
+    /// What the groups that left had listed.
+    async fn gone_groups(&self, told: &Told) -> Result<Vec<Roster>, Broken> {
+        let (store, slug) = (self.engine.store(), &self.source.slug);
+        let mut gone: Vec<String> = told.gone_groups.iter().cloned().collect();
+        if told.rest_gone.contains(&Kind::Group) {
+            let known = store.roster_ids(slug).await?.into_iter().map(|(unique_id, _)| unique_id);
+            gone.extend(known.filter(|id| !told.present.contains(id) && !told.groups.contains_key(id)));
+        }
+        Ok(store.rosters(slug, &gone).await?)
+    }
+
+    /// The people who left, with their unique IDs.
+    async fn gone_people(&mut self, told: &Told) -> Result<GonePeople, Broken> {
+        let (store, slug) = (self.engine.store().clone(), self.source.slug.clone());
+        let mut users = Vec::new();
+        if told.rest_gone.contains(&Kind::User) {
+            let mut unseen = |link: bindery_store::SyncedLink| {
+                if !told.present.contains(&link.unique_id) && !told.people.contains_key(&link.unique_id) {
+                    users.push((link.unique_id, link.entity_id));
+                }
+            };
+            store.synced_links(&slug, EntityKind::User, &mut unseen).await?;
+        }
+        for unique_id in &told.gone_people {
+            if let Some(user) = store.user_by_link(&slug, unique_id).await? {
+                users.push((unique_id.clone(), user.id));
+            }
+        }
+        Ok(GonePeople { users })
+    }
+
+    async fn remove_gone(&mut self, people: GonePeople, groups: &[Roster]) -> Result<(), Broken> {
+        let tied = groups.iter().filter_map(|roster| self.groups.by_entry(&roster.unique_id));
+        // A local group that another entry is tied to as well stays.
+        let ids: Vec<_> = tied.filter(|state| state.links.len() == 1).map(|state| state.group.id).collect();
+        let gone = Gone { users: people.users.into_iter().map(|(_, user)| user).collect(), groups: ids };
+        if gone.users.is_empty() && gone.groups.is_empty() && self.leaving.is_empty() {
+            return Ok(());
+        }
+        let gone = self.removable(gone);
+        self.remove(gone).await
+    }
+
+    /// Everybody whose groups may be others now; `None` for too many to be read one by one.
+    async fn concerned(
+        &self,
+        directory: &Source,
+        groups: &BTreeMap<String, GroupEntry>,
+        gone: &[Roster],
+    ) -> Result<Option<Vec<Person>>, Broken> {
+        if groups.is_empty() && gone.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let ids: Vec<String> = groups.keys().cloned().collect();
+        let stored = self.engine.store().rosters(&self.source.slug, &ids).await?;
+        let stored: BTreeMap<&str, &Roster> = stored.iter().map(|roster| (roster.unique_id.as_str(), roster)).collect();
+        let mut open: BTreeSet<String> = gone.iter().flat_map(|roster| roster.members.iter().cloned()).collect();
+        for (unique_id, group) in groups {
+            open.extend(differing(stored.get(unique_id.as_str()).copied(), group));
+            if stored.get(unique_id.as_str()).is_none_or(|stored| stored.head != rosters::head(group))
+                && group.gid.is_some()
+            {
+                // Those whose primary group it is are in no list.
+                return Ok(None);
+            }
+        }
+        let mut closed: BTreeSet<String> = BTreeSet::new();
+        let mut people: BTreeMap<String, Person> = BTreeMap::new();
+        while !open.is_empty() {
+            if closed.len() + open.len() > MOST {
+                return Ok(None);
+            }
+            let keys: Vec<String> = std::mem::take(&mut open).into_iter().collect();
+            closed.extend(keys.iter().cloned());
+            let reads = keys.into_iter().map(|key| named(directory.clone(), key, self.source.clone()));
+            let mut found = stream::iter(reads).buffer_unordered(SIDE_BY_SIDE);
+            let mut nested = Vec::new();
+            while let Some(named) = found.next().await {
+                let named = named?;
+                people.extend(named.people.into_iter().map(|person| (person.unique_id.clone(), person)));
+                nested.extend(named.groups.into_iter().flat_map(|group| group.members));
+            }
+            open.extend(nested.into_iter().filter(|key| !closed.contains(key)));
+        }
+        Ok(Some(people.into_values().collect()))
+    }
+
+    async fn keep_rosters(&self, groups: &BTreeMap<String, GroupEntry>, gone: &[Roster]) -> Result<(), Broken> {
+        if self.request.dry_run {
+            return Ok(());
+        }
+        let (store, slug) = (self.engine.store(), &self.source.slug);
+        let changed: Vec<Roster> = groups.values().filter_map(rosters::of).collect();
+        if !changed.is_empty() {
+            store.put_rosters(slug, &changed).await?;
+        }
+        let gone: Vec<String> = gone.iter().map(|roster| roster.unique_id.clone()).collect();
+        if !gone.is_empty() {
+            store.drop_rosters(slug, &gone).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whom a value of a member list names.
+fn named(
+    directory: Source,
+    key: String,
+    source: Arc<ActiveSource>,
+) -> BoxFuture<'static, Result<Named, DirectoryError>> {
+    Box::pin(async move { directory.named_by(&key, &source.wanted).await })
+}
+
+/// Somebody and their groups, where anybody looks at those.
+fn with_groups(
+    directory: Source,
+    person: Person,
+    source: Arc<ActiveSource>,
+    needed: bool,
+) -> BoxFuture<'static, (Person, Memberships)> {
+    Box::pin(async move {
+        let memberships = if needed {
+            directory.memberships(&Reader::service(), &person, &source.selectors).await
+        } else {
+            Memberships::default()
+        };
+        (person, memberships)
+    })
+}
+
+/// People whose entries left.
+struct GonePeople {
+    users: Vec<(String, uuid::Uuid)>,
+}
+
+/// Those in only one of the two lists; all of both where the group itself is another one now.
+fn differing(stored: Option<&Roster>, now: &GroupEntry) -> BTreeSet<String> {
+    let new: BTreeSet<String> = now.members.iter().cloned().collect();
+    let Some(stored) = stored else { return new };
+    let old: BTreeSet<String> = stored.members.iter().cloned().collect();
+    if stored.head == rosters::head(now) {
+        old.symmetric_difference(&new).cloned().collect()
+    } else {
+        old.union(&new).cloned().collect()
+    }
+}

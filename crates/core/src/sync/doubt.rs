@@ -1,0 +1,120 @@
+//! Whether a run may rest on the one before: the position in the feed, the search it was made with, and removals that
+//! still wait. Any doubt means a full run, and a changed search removes nobody until somebody says so.
+
+use super::report::SyncRun;
+use crate::engine::ActiveSource;
+use bindery_directory::settings::Bind;
+use bindery_directory::{Position, SourceSettings};
+use bindery_store::{Store, StoreError};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+const FEED: &str = "feed";
+const SEARCH: &str = "search";
+const PENDING: &str = "pending";
+
+/// What an incremental run begins with.
+pub(super) enum Footing {
+    /// It may go on from here.
+    Position(Position),
+    /// It may not, and why.
+    Doubt(String),
+}
+
+/// Whether there is something to go on from.
+pub(super) async fn footing(store: &Store, source: &ActiveSource) -> Result<Footing, StoreError> {
+    let slug = &source.slug;
+    let doubt = |why: &str| Ok(Footing::Doubt(why.to_owned()));
+    if let Some(why) = store.position(slug, PENDING).await?.as_ref().and_then(Value::as_str) {
+        return doubt(why);
+    }
+    if store.position(slug, SEARCH).await? != Some(search(source)) {
+        return doubt("what is searched for has changed since the last run, or there was none");
+    }
+    match position(store, source).await? {
+        Some(position) => Ok(Footing::Position(position)),
+        None => doubt("no position in the change feed is stored"),
+    }
+}
+
+/// Where the feed was left.
+pub(super) async fn position(store: &Store, source: &ActiveSource) -> Result<Option<Position>, StoreError> {
+    let stored = store.position(&source.slug, FEED).await?;
+    Ok(stored.and_then(|stored| serde_json::from_value(stored).ok()))
+}
+
+/// Whether people were looked for in another way when they were last read. A source that was never read has not changed.
+pub(super) async fn search_changed(store: &Store, source: &ActiveSource) -> Result<bool, StoreError> {
+    let stored = store.position(&source.slug, SEARCH).await?;
+    Ok(stored.is_some_and(|stored| stored != search(source)))
+}
+
+/// After a full run: where the feed goes on, and whether removals are still open.
+pub(super) async fn remember(
+    store: &Store,
+    source: &ActiveSource,
+    run: &SyncRun,
+    position: Option<Position>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let slug = &source.slug;
+    let position = position.map_or(Value::Null, |position| json!(position));
+    store.put_position(slug, FEED, position, now).await?;
+    let pending = run.reason.map(|reason| match reason {
+        super::SyncReason::RemovalLimit => "removals of the last run wait for --allow-removals",
+        super::SyncReason::ChangedSearch => "the search has changed, and removals wait for --allow-removals",
+        _ => "the last run could not read everything",
+    });
+    store.put_position(slug, PENDING, json!(pending), now).await?;
+    let withheld = run.incomplete.iter().any(|one| one.reason == CHANGED_SEARCH);
+    if !withheld {
+        store.put_position(slug, SEARCH, search(source), now).await?;
+    }
+    Ok(())
+}
+
+/// A feed has been followed so far.
+pub(super) async fn reached(
+    store: &Store,
+    source: &ActiveSource,
+    position: &Position,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    store.put_position(&source.slug, FEED, json!(position), now).await
+}
+
+/// Something could not be finished: the next run reads everything.
+pub(super) async fn pend(
+    store: &Store,
+    source: &ActiveSource,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    store.put_position(&source.slug, PENDING, json!(why), now).await
+}
+
+/// As it stands in `incomplete`.
+pub(super) const CHANGED_SEARCH: &str = "changed_search";
+
+/// A digest of base, scope, filter, unique ID and service account: when one of them changes, other entries are seen.
+fn search(source: &ActiveSource) -> Value {
+    let SourceSettings { users, groups, bind, .. } = source.directory.settings();
+    let who = match bind {
+        Bind::Simple { name, .. } => format!("simple {name}"),
+        Bind::External => "external".to_owned(),
+        Bind::Anonymous => "anonymous".to_owned(),
+        _ => "other".to_owned(),
+    };
+    let bases = |bases: &[bindery_directory::Dn]| bases.iter().map(bindery_directory::Dn::key).collect::<Vec<_>>();
+    let what = json!([
+        bases(&users.base_dn),
+        format!("{:?}", users.scope),
+        users.filter.to_string(),
+        users.unique_id,
+        bases(&groups.base_dn),
+        groups.filter.to_string(),
+        who,
+    ]);
+    json!(hex::encode(Sha256::digest(what.to_string())))
+}

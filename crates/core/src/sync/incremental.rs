@@ -1,0 +1,70 @@
+//! An incremental run: what has changed since the last one, and no more.
+
+use super::broken::Broken;
+use super::changes::{Absorbed, Told};
+use super::doubt;
+use super::report::Mode;
+use super::run::Run;
+use bindery_directory::{FeedEvent, Position, Since};
+
+impl Run<'_> {
+    /// Full where somebody asks for it or anything is in doubt, else incremental.
+    pub(super) async fn go(&mut self) -> Result<(), Broken> {
+        if self.request.full {
+            return self.full(None).await;
+        }
+        if self.request.allow_removals {
+            return self.full(Some("--allow-removals looks at everything".to_owned())).await;
+        }
+        let doubt = match doubt::footing(self.engine.store(), &self.source).await? {
+            doubt::Footing::Doubt(why) => Some(why),
+            doubt::Footing::Position(position) => self.incremental(&position).await?,
+        };
+        match doubt {
+            Some(why) => self.full(Some(why)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads what has changed. Answers with why only a full run helps, if that is so.
+    async fn incremental(&mut self, position: &Position) -> Result<Option<String>, Broken> {
+        self.report.mode = Mode::Incremental;
+        let source = self.source.clone();
+        let mut changes = match source.directory.changes(position, &source.wanted, None).await? {
+            Since::Changes(changes) => changes,
+            Since::Doubt(why) => return Ok(Some(why)),
+        };
+        let mut told = Told::default();
+        while let Some(event) = changes.next().await? {
+            match event {
+                FeedEvent::Doubt(why) => return Ok(Some(why)),
+                FeedEvent::Reached(position) => {
+                    if let Absorbed::Doubt(why) = self.absorb(std::mem::take(&mut told)).await? {
+                        return Ok(Some(why));
+                    }
+                    self.reached(&position).await?;
+                }
+                event => told.hear(event),
+            }
+        }
+        // Without a position at its end, what was told last comes again the next time.
+        if !told.is_empty()
+            && let Absorbed::Doubt(why) = self.absorb(told).await?
+        {
+            return Ok(Some(why));
+        }
+        Ok(None)
+    }
+
+    /// All that was told up to here has been carried out, or waits where the next run sees it.
+    pub(super) async fn reached(&mut self, position: &Position) -> Result<(), Broken> {
+        if self.request.dry_run {
+            return Ok(());
+        }
+        let (store, source, now) = (self.engine.store(), &self.source, self.engine.now());
+        if self.report.reason.is_some() {
+            doubt::pend(store, source, "removals of the last run wait for --allow-removals", now).await?;
+        }
+        Ok(doubt::reached(store, source, position, now).await?)
+    }
+}

@@ -1,0 +1,230 @@
+//! Following a source's change feed without end, while serving: whoever is shut out in the directory is out here within
+//! a second. Over any number of replicas one follows; the lease of a dead one ends by itself.
+
+use super::broken::Broken;
+use super::changes::{Absorbed, Told};
+use super::doubt;
+use super::lease::{self, Held};
+use super::report::{SyncOutcome, SyncRun};
+use super::run::Run;
+use super::{Removals, SyncRequest};
+use crate::engine::{ActiveSource, Engine, chain};
+use crate::events::Event;
+use bindery_directory::{Changes, FeedEvent, Position, Since};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Between two looks at whether another replica still follows.
+const STANDBY: Duration = Duration::from_secs(5);
+/// After an outage it follows again within five seconds.
+const RETRY: Duration = Duration::from_secs(2);
+/// A run by somebody else is waited for so long at a time.
+const PAUSE: Duration = Duration::from_millis(200);
+/// A full run is put off no longer than this.
+const MOST_PUT_OFF: Duration = Duration::from_mins(5);
+/// Following for so long is a feed that works.
+const STEADY: Duration = Duration::from_mins(1);
+/// What is removed within this counts together against `removal_limit`.
+const WINDOW: Duration = Duration::from_hours(1);
+
+/// Why following ended.
+enum Ended {
+    /// The source is another one now, or no longer to be followed.
+    Reconfigured,
+    /// Another replica follows.
+    LostLease,
+}
+
+impl Engine {
+    /// Follows a source for as long as it is configured so. Ends when its configuration has changed.
+    pub async fn follow(&self, source: &Arc<ActiveSource>) {
+        loop {
+            if !self.is_current(source) {
+                return;
+            }
+            match lease::take(self, format!("live:{}", source.slug)).await {
+                Ok(Some(held)) => {
+                    tracing::info!(target: "bindery_core::live", source = source.slug, "following the directory's changes");
+                    if let Ended::Reconfigured = self.follow_with(source, held).await {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => self.trouble(source, &chain(&error)),
+            }
+            sleep(STANDBY).await;
+        }
+    }
+
+    async fn follow_with(&self, source: &Arc<ActiveSource>, mut held: Held) -> Ended {
+        let mut follower = Follower { engine: self, source, removals: Recent::default(), put_off: Duration::ZERO };
+        let ended = tokio::select! {
+            ended = follower.run() => ended,
+            () = held.lost() => Ended::LostLease,
+        };
+        held.give_back().await;
+        ended
+    }
+
+    /// Whether this very source is in service and to be followed.
+    fn is_current(&self, source: &Arc<ActiveSource>) -> bool {
+        !self.is_stopping()
+            && source.sync.live
+            && self.source(&source.slug).is_some_and(|current| Arc::ptr_eq(&current, source))
+    }
+
+    fn trouble(&self, source: &ActiveSource, detail: &str) {
+        tracing::warn!(target: "bindery_core::live", source = source.slug, detail, "the change feed is not being followed; trying again");
+        metrics::gauge!("bindery_live_following", "source" => source.slug.clone()).set(0.0);
+        self.tell(&Event::DirectoryError { source: source.slug.clone(), detail: detail.to_owned() });
+    }
+}
+
+struct Follower<'a> {
+    engine: &'a Engine,
+    source: &'a Arc<ActiveSource>,
+    removals: Recent,
+    /// How long the next full run is put off: a feed that is in doubt again and again is no reason to read everything
+    /// again and again.
+    put_off: Duration,
+}
+
+impl Follower<'_> {
+    async fn run(&mut self) -> Ended {
+        let mut last_trouble = String::new();
+        loop {
+            if !self.engine.is_current(self.source) {
+                return Ended::Reconfigured;
+            }
+            match self.once().await {
+                Ok(()) => last_trouble.clear(),
+                Err(broken) => {
+                    let detail = chain(&broken);
+                    // The same trouble is told once.
+                    if detail != last_trouble {
+                        self.engine.trouble(self.source, &detail);
+                        last_trouble = detail;
+                    }
+                }
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// From the stored position on, until something breaks or is in doubt; doubt is settled by a full run.
+    async fn once(&mut self) -> Result<(), Broken> {
+        let Some(position) = doubt::position(self.engine.store(), self.source).await? else {
+            return self.catch_up().await;
+        };
+        let (source, poll) = (self.source, self.source.sync.poll);
+        match source.directory.changes(&position, &source.wanted, Some(poll)).await? {
+            Since::Doubt(_) => self.catch_up().await,
+            Since::Changes(changes) => self.hear(changes).await,
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Broken> {
+        sleep(self.put_off).await;
+        self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
+        let run = self.engine.sync(self.source, SyncRequest { full: true, ..SyncRequest::default() }).await;
+        match run.outcome {
+            SyncOutcome::Failed => Err(Broken::Run(run.errors.into_iter().next().unwrap_or_default())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn hear(&mut self, mut changes: Changes) -> Result<(), Broken> {
+        metrics::gauge!("bindery_live_following", "source" => self.source.slug.clone()).set(1.0);
+        let began = Instant::now();
+        let mut told = Told::default();
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            let event = tokio::select! {
+                event = changes.next() => event?,
+                _ = look.tick() => {
+                    if began.elapsed() > STEADY {
+                        self.put_off = Duration::ZERO;
+                    }
+                    if self.engine.is_current(self.source) {
+                        continue;
+                    }
+                    return Ok(());
+                }
+            };
+            match event {
+                Some(FeedEvent::Reached(position)) => {
+                    if !self.carry_out(std::mem::take(&mut told), &position).await? {
+                        return self.catch_up().await;
+                    }
+                }
+                Some(FeedEvent::Doubt(_)) => return self.catch_up().await,
+                Some(event) => told.hear(event),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Carries out what was told, as a run of its own; `false` where only a full run helps. A run that is under way is
+    /// waited for.
+    async fn carry_out(&mut self, told: Told, position: &Position) -> Result<bool, Broken> {
+        let mut run = Run::new(self.engine, self.source, SyncRequest::default());
+        if told.is_empty() {
+            run.reached(position).await?;
+            return Ok(true);
+        }
+        run.already = self.removals.sum();
+        let mut held = loop {
+            match lease::take(self.engine, format!("sync:{}", self.source.slug)).await? {
+                Some(held) => break held,
+                None => sleep(PAUSE).await,
+            }
+        };
+        let done = tokio::select! {
+            done = absorb(&mut run, told, position) => done,
+            () = held.lost() => Err(Broken::LostLease),
+        };
+        held.give_back().await;
+        self.removals.add(run.removed);
+        record(&run.report);
+        done
+    }
+}
+
+/// What changed nothing is not worth a line.
+fn record(report: &SyncRun) {
+    let (users, groups) = (report.users.actions(), report.groups.actions());
+    let wrote = |(name, count): &(&str, u64)| *count > 0 && !matches!(*name, "unchanged" | "skipped");
+    if users.iter().chain(&groups).any(wrote) || report.reason.is_some() {
+        super::measure(report, "live");
+    }
+}
+
+async fn absorb(run: &mut Run<'_>, told: Told, position: &Position) -> Result<bool, Broken> {
+    match run.absorb(told).await? {
+        Absorbed::Whole => run.reached(position).await.map(|()| true),
+        Absorbed::Doubt(why) => {
+            tracing::info!(target: "bindery_core::live", source = run.source.slug, why, "everything is read again");
+            Ok(false)
+        }
+    }
+}
+
+/// Removals of the last hour.
+#[derive(Default)]
+struct Recent(Vec<(Instant, Removals)>);
+
+impl Recent {
+    fn add(&mut self, removals: Removals) {
+        self.0.push((Instant::now(), removals));
+    }
+
+    fn sum(&mut self) -> Removals {
+        self.0.retain(|(at, _)| at.elapsed() < WINDOW);
+        self.0.iter().fold(Removals::default(), |sum, (_, one)| Removals {
+            users: sum.users + one.users,
+            groups: sum.groups + one.groups,
+            memberships: sum.memberships + one.memberships,
+        })
+    }
+}

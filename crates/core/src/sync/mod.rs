@@ -1,0 +1,149 @@
+//! Keeping everyone true, not only those who sign in: sync is sign-in for everyone, without the password.
+//!
+//! A run reads the directory in pages, passes over whoever comes to the same as before, and takes everybody else
+//! through the rules, reconcile and apply that a sign-in goes through. Removals come last, and only where everything
+//! was read and there are not too many of them.
+//!
+//! Nothing in here decides what an entry is worth: that is for [`rules`](crate::rules) and
+//! [`reconcile`](crate::reconcile). And nothing in here is remembered of an error.
+
+mod brakes;
+mod broken;
+mod changes;
+mod doubt;
+mod groups;
+mod incremental;
+mod index;
+mod lease;
+mod links;
+mod live;
+mod people;
+mod removal;
+mod report;
+mod rosters;
+mod run;
+mod schedule;
+
+pub use report::{
+    IncompleteBase, MembershipTally, Mode, PlannedChange, Removal, SyncOutcome, SyncReason, SyncRun, Tally, Thing,
+};
+
+use crate::engine::{ActiveSource, Engine, chain};
+use bindery_directory::Kind;
+use bindery_store::SyncRunRecord;
+use broken::Broken;
+use chrono::{DateTime, Utc};
+use run::Run;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a run is to do.
+#[derive(Clone, Copy, Default)]
+pub struct SyncRequest<'a> {
+    /// Read everything, whatever is remembered.
+    pub full: bool,
+    /// Write nothing, and tell what would be written.
+    pub dry_run: bool,
+    /// Somebody has looked at the removals that were held.
+    pub allow_removals: bool,
+    /// Hears of each page.
+    pub progress: Option<&'a (dyn Fn(Progress) + Send + Sync)>,
+}
+
+/// Removals that were carried out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Removals {
+    users: u64,
+    groups: u64,
+    memberships: u64,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// What is being read.
+    pub kind: Kind,
+    /// Entries so far.
+    pub read: u64,
+    /// How many there were the last time.
+    pub of: Option<u64>,
+    /// Since the run began.
+    pub elapsed: Duration,
+}
+
+impl Engine {
+    /// Makes the store what the directory of one source says. Never panics and never fails: how it ended is in the run.
+    pub async fn sync(&self, source: &Arc<ActiveSource>, request: SyncRequest<'_>) -> SyncRun {
+        let mut run = Run::new(self, source, request);
+        let began = run.now;
+        match lease::take(self, format!("sync:{}", source.slug)).await {
+            Ok(Some(mut held)) => {
+                self.record_run(&run.report, began, None).await;
+                let limit = source.directory.settings().timeouts.sync;
+                let done = tokio::select! {
+                    done = tokio::time::timeout(limit, run.go()) => done.unwrap_or(Err(Broken::Timeout(limit))),
+                    () = held.lost() => Err(Broken::LostLease),
+                };
+                if let Err(broken) = done {
+                    broken.tell(&mut run.report);
+                }
+                held.give_back().await;
+            }
+            Ok(None) => run.report.end(SyncOutcome::AlreadyRunning, SyncReason::AlreadyRunning),
+            Err(error) => Broken::from(error).tell(&mut run.report),
+        }
+        let mut report = run.report;
+        report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        measure(&report, report.mode.as_str());
+        if report.outcome != SyncOutcome::AlreadyRunning {
+            self.record_run(&report, began, Some(self.now())).await;
+        }
+        report
+    }
+
+    /// Runs are kept, so that people can see what happened. One that cannot be written down counts all the same.
+    async fn record_run(&self, run: &SyncRun, began: DateTime<Utc>, ended: Option<DateTime<Utc>>) {
+        let outcome = if ended.is_some() { run.outcome.as_str() } else { "running" };
+        let mut report = run.clone();
+        report.changes = None;
+        report.would_remove.truncate(MOST_KEPT);
+        let record = SyncRunRecord {
+            id: run.id,
+            source: run.source.clone(),
+            mode: run.mode.as_str().to_owned(),
+            outcome: outcome.to_owned(),
+            started_at: began,
+            ended_at: ended,
+            dry_run: run.dry_run,
+            report: serde_json::to_value(&report).unwrap_or_default(),
+        };
+        if let Err(error) = self.store().put_sync_run(&record).await {
+            let error = chain(&error);
+            tracing::warn!(target: "bindery_core::sync", source = run.source, error, "the run could not be written down");
+        }
+    }
+}
+
+/// Counts and duration, for `/metrics`, and one line for the log.
+fn measure(run: &SyncRun, mode: &str) {
+    let labels =
+        [("source", run.source.clone()), ("mode", mode.to_owned()), ("outcome", run.outcome.as_str().to_owned())];
+    metrics::counter!("bindery_sync_runs_total", &labels).increment(1);
+    metrics::histogram!("bindery_sync_duration_seconds", &labels)
+        .record(Duration::from_millis(run.duration_ms).as_secs_f64());
+    for (kind, tally) in [("user", run.users), ("group", run.groups)] {
+        for (action, count) in tally.actions() {
+            let labels = [("source", run.source.clone()), ("kind", kind.to_owned()), ("action", action.to_owned())];
+            metrics::counter!("bindery_sync_entries_total", &labels).increment(count);
+        }
+    }
+    tracing::info!(
+        target: "bindery_core::sync", source = run.source, mode, outcome = run.outcome.as_str(),
+        reason = run.reason.map(SyncReason::as_str), users = run.users.seen, groups = run.groups.seen,
+        created = run.users.created, updated = run.users.updated, deactivated = run.users.deactivated,
+        deleted = run.users.deleted, failed = run.users.failed, duration_ms = run.duration_ms, "sync",
+    );
+}
+
+/// Removals that are kept with a run.
+const MOST_KEPT: usize = 100;

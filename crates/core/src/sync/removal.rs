@@ -1,0 +1,287 @@
+//! Whoever is gone: decided only when everything was read, and carried out only within `removal_limit`.
+//!
+//! Users, groups and memberships are counted apart. What goes with a user or a group that goes does not count.
+
+use super::Removals;
+use super::brakes;
+use super::broken::Broken;
+use super::doubt;
+use super::people::Leaving;
+use super::report::{IncompleteBase, Removal, SyncOutcome, SyncReason, Thing};
+use super::run::Run;
+use crate::config::Removed;
+use crate::engine::chain;
+use crate::reconcile;
+use bindery_store::{Cause, Change, EntityKind, GroupRef, Owner, Plan, UserState};
+use std::collections::{BTreeSet, HashSet};
+use uuid::Uuid;
+
+/// Removals that go into one transaction.
+const BATCH: usize = 500;
+/// A person who looks at a list reads no more than this.
+const MOST_LISTED: usize = 10_000;
+
+/// What may be removed.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    /// Users whose entry is gone.
+    pub(super) users: Vec<Uuid>,
+    /// Groups whose entry is gone.
+    pub(super) groups: Vec<Uuid>,
+}
+
+impl Run<'_> {
+    /// Removes whom nobody has seen, and takes back the memberships that are no longer given.
+    pub(super) async fn remove_unseen(&mut self, seen_groups: &HashSet<String>) -> Result<(), Broken> {
+        let sync = &self.source.sync;
+        let gone = Gone {
+            users: if sync.users { self.unseen_users() } else { Vec::new() },
+            groups: if sync.groups { self.unseen_groups(seen_groups) } else { Vec::new() },
+        };
+        self.unseen = self.users.unseen().map(|known| known.entity).collect();
+        if !self.report.incomplete.is_empty() {
+            self.report.end(SyncOutcome::Held, SyncReason::Incomplete);
+            return Ok(());
+        }
+        let changed = doubt::search_changed(self.engine.store(), &self.source).await?;
+        let removes = !(gone.users.is_empty() && gone.groups.is_empty() && self.leaving.is_empty());
+        if changed && removes && !self.request.allow_removals {
+            let base = self.source.directory.settings().base_dn.to_string();
+            self.report.incomplete.push(IncompleteBase { reason: doubt::CHANGED_SEARCH, base });
+            self.report.end(SyncOutcome::Held, SyncReason::ChangedSearch);
+            return self.list(&gone.users, &gone.groups, &self.leaving.clone()).await;
+        }
+        self.remove(gone).await
+    }
+
+    /// Under `keep` nobody goes, and whoever is out already stays out under `deactivate`.
+    fn unseen_users(&self) -> Vec<Uuid> {
+        let goes = |active: bool| match self.source.sync.removed {
+            Removed::Keep => false,
+            Removed::Deactivate => active,
+            Removed::Delete => true,
+        };
+        let mut users: Vec<Uuid> =
+            self.users.unseen().filter(|known| goes(known.active)).map(|known| known.entity).collect();
+        users.sort_unstable();
+        users
+    }
+
+    fn unseen_groups(&self, seen: &HashSet<String>) -> Vec<Uuid> {
+        if self.source.sync.removed == Removed::Keep {
+            return Vec::new();
+        }
+        self.groups
+            .tied()
+            .filter(|(entries, _)| !entries.iter().any(|one| seen.contains(*one)))
+            .map(|(_, id)| id)
+            .collect()
+    }
+
+    /// Carries out removals as far as `removal_limit` allows, and names the rest.
+    pub(super) async fn remove(&mut self, gone: Gone) -> Result<(), Broken> {
+        let (limit, allow) = (self.source.sync.removal_limit, self.request.allow_removals);
+        let (leaving, counted) = self.sort_leaving(&gone);
+        let counts = Removals {
+            users: gone.users.len() as u64 + self.already.users,
+            groups: gone.groups.len() as u64 + self.already.groups,
+            memberships: counted.len() as u64 + self.already.memberships,
+        };
+        let users_go = allow || brakes::within(limit, counts.users, self.active_users(counts.users).await?);
+        let groups_go = allow || brakes::within(limit, counts.groups, self.groups.tied().count() as u64);
+        let owned = self.engine.store().count_memberships(&self.owner()).await?;
+        let memberships_go = allow || brakes::within_percent(limit, counts.memberships, owned);
+        if memberships_go {
+            self.take_back(&counted).await?;
+        }
+        if users_go {
+            self.remove_users(&gone.users).await?;
+        }
+        if groups_go {
+            self.take_back(&leaving).await?;
+            self.remove_groups(&gone.groups).await?;
+        }
+        if users_go && groups_go && memberships_go {
+            return Ok(());
+        }
+        self.report.end(SyncOutcome::Held, SyncReason::RemovalLimit);
+        let held = |go: bool, ids: &[Uuid]| if go { Vec::new() } else { ids.to_vec() };
+        let held_memberships = if memberships_go { Vec::new() } else { counted };
+        self.list(&held(users_go, &gone.users), &held(groups_go, &gone.groups), &held_memberships).await
+    }
+
+    /// What a percentage of users is taken of. Few removals are never measured by it, and so nobody is counted for them.
+    async fn active_users(&mut self, removals: u64) -> Result<u64, Broken> {
+        if brakes::goes_by_percent(removals) && self.users.len() == 0 {
+            self.load_links().await?;
+        }
+        Ok(self.users.active())
+    }
+
+    /// What an incremental run may remove, under `sync.removed`.
+    pub(super) fn removable(&self, gone: Gone) -> Gone {
+        let sync = &self.source.sync;
+        let kept = sync.removed == Removed::Keep;
+        Gone {
+            users: if kept || !sync.users { Vec::new() } else { gone.users },
+            groups: if kept || !sync.groups { Vec::new() } else { gone.groups },
+        }
+    }
+
+    /// Memberships that go with a group that goes, and those that count by themselves.
+    fn sort_leaving(&mut self, gone: &Gone) -> (Vec<Leaving>, Vec<Leaving>) {
+        let groups: BTreeSet<Uuid> = gone.groups.iter().copied().collect();
+        let leaving = std::mem::take(&mut self.leaving);
+        leaving.into_iter().partition(|one| groups.contains(&one.group))
+    }
+
+    async fn take_back(&mut self, leaving: &[Leaving]) -> Result<(), Broken> {
+        let owner = self.owner();
+        self.report.memberships.removed += leaving.len() as u64;
+        self.removed.memberships += leaving.len() as u64;
+        for part in leaving.chunks(BATCH) {
+            let plans = part.iter().map(|one| {
+                let group = GroupRef::Id(one.group);
+                Plan::from(vec![Change::RemoveMembership { user: one.user, group, owner: owner.clone() }])
+            });
+            let plans: Vec<Plan> = plans.collect();
+            if self.request.dry_run {
+                for one in part {
+                    let group = self.groups.name_of(&GroupRef::Id(one.group));
+                    let user = self.user_name(one.user).await?;
+                    self.report.change(Thing::Membership, &format!("{user} in {group}"), "remove", Vec::new());
+                }
+                continue;
+            }
+            self.carry_out_removals(plans).await?;
+            for one in part {
+                self.engine.forget_user(one.user);
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_users(&mut self, users: &[Uuid]) -> Result<(), Broken> {
+        for part in users.chunks(BATCH) {
+            let mut plans = Vec::with_capacity(part.len());
+            for user in part {
+                let Some(state) = self.engine.store().user_state(*user).await? else { continue };
+                plans.extend(self.removal_of(&state));
+            }
+            if !self.request.dry_run {
+                self.carry_out_removals(plans).await?;
+                for user in part {
+                    self.engine.forget_user(*user);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the removal of one user is, counted. Somebody whom another source vouches for only loses this one.
+    fn removal_of(&mut self, state: &UserState) -> Option<Plan> {
+        let (user, slug) = (state.user.id, self.source.slug.clone());
+        let tally = &mut self.report.users;
+        let (plan, word) = if state.links.iter().any(|link| link.source != slug) {
+            tally.updated += 1;
+            let own = state.memberships.iter().filter(|membership| membership.owner.is_source(&slug));
+            let back = own.map(|membership| Change::RemoveMembership {
+                user,
+                group: GroupRef::Id(membership.group_id),
+                owner: membership.owner.clone(),
+            });
+            let mut changes: Vec<Change> = back.collect();
+            changes.push(Change::Unlink { entity: user, source: slug });
+            changes.push(Change::EndSessions { user, except: None });
+            (Plan::from(changes), "update")
+        } else if self.source.sync.removed == Removed::Delete {
+            tally.deleted += 1;
+            (Plan::from(vec![Change::EndSessions { user, except: None }, Change::DeleteUser { user }]), "delete")
+        } else if !state.user.is_active() {
+            return None;
+        } else {
+            tally.deactivated += 1;
+            let mut plan = reconcile::deactivate(state, &slug, Cause::Left);
+            plan.changes.push(Change::DropVerifiers { user });
+            (plan, "deactivate")
+        };
+        self.removed.users += 1;
+        self.report.change(Thing::User, &state.user.username, word, Vec::new());
+        Some(plan)
+    }
+
+    async fn remove_groups(&mut self, groups: &[Uuid]) -> Result<(), Broken> {
+        let owner = self.owner();
+        for group in groups {
+            let Some(state) = self.groups.get(*group).cloned() else { continue };
+            let elsewhere = state.links.iter().any(|link| !owner.is_source(&link.source));
+            let delete = self.source.sync.removed == Removed::Delete && state.group.owner == owner && !elsewhere;
+            let reference = GroupRef::Id(*group);
+            let changes = if delete {
+                self.report.groups.deleted += 1;
+                vec![Change::DeleteGroup { group: reference }]
+            } else {
+                self.report.groups.deactivated += 1;
+                self.emptied(*group, &owner).await?
+            };
+            let word = if delete { "delete" } else { "deactivate" };
+            self.removed.groups += 1;
+            self.report.change(Thing::Group, &state.group.name, word, Vec::new());
+            let plan = Plan::from(changes);
+            self.groups.learn(&plan, self.now);
+            if !self.request.dry_run {
+                self.carry_out_removals(vec![plan]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A group that is kept loses its entry, and what this source put into it.
+    async fn emptied(&self, group: Uuid, owner: &Owner) -> Result<Vec<Change>, Broken> {
+        let members = self.engine.store().members(group).await?;
+        let own = members.into_iter().filter(|(_, of)| of == owner);
+        let back =
+            own.map(|(user, of)| Change::RemoveMembership { user: user.id, group: GroupRef::Id(group), owner: of });
+        let unlink = Change::Unlink { entity: group, source: owner.as_str().to_owned() };
+        Ok(back.chain([unlink]).collect())
+    }
+
+    async fn carry_out_removals(&mut self, plans: Vec<Plan>) -> Result<(), Broken> {
+        for result in self.engine.store().apply_batch(&plans, self.now).await? {
+            match result {
+                Ok(_) => {}
+                Err(error) if error.is_unavailable() => return Err(error.into()),
+                // Somebody changed them meanwhile: the next run looks again.
+                Err(error) => self.report.error(format!("a removal was not carried out: {}", chain(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Names what is held.
+    async fn list(&mut self, users: &[Uuid], groups: &[Uuid], memberships: &[Leaving]) -> Result<(), Broken> {
+        let (store, slug) = (self.engine.store().clone(), self.source.slug.clone());
+        for (kind, thing, ids) in [(EntityKind::User, Thing::User, users), (EntityKind::Group, Thing::Group, groups)] {
+            let ids = ids.get(..ids.len().min(MOST_LISTED)).unwrap_or_default();
+            let named = store.link_names(&slug, kind, ids).await?;
+            let removals = named.into_iter().map(|one| Removal { kind: thing, name: one.name, dn: one.dn });
+            self.report.would_remove.extend(removals);
+        }
+        for one in memberships.iter().take(MOST_LISTED) {
+            let group = self.groups.name_of(&GroupRef::Id(one.group));
+            let named = store.link_names(&slug, EntityKind::User, &[one.user]).await?;
+            let (user, dn) = named.into_iter().next().map(|one| (one.name, one.dn)).unwrap_or_default();
+            self.report.would_remove.push(Removal { kind: Thing::Membership, name: format!("{user} in {group}"), dn });
+        }
+        Ok(())
+    }
+
+    async fn user_name(&self, user: Uuid) -> Result<String, Broken> {
+        let named = self.engine.store().link_names(&self.source.slug, EntityKind::User, &[user]).await?;
+        Ok(named.into_iter().next().map(|one| one.name).unwrap_or_default())
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        Owner::Source(self.source.slug.clone())
+    }
+}

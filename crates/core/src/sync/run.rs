@@ -1,0 +1,235 @@
+//! One run under way, and the full run: everybody read, compared, written, and whoever is gone removed.
+
+use super::broken::Broken;
+use super::doubt;
+use super::index::GroupIndex;
+use super::links::Links;
+use super::people::{BATCH, Decided, Leaving};
+use super::report::{Mode, SyncRun};
+use super::rosters::Rosters;
+use super::{Progress, Removals, SyncRequest};
+use crate::config::Removed;
+use crate::engine::{ActiveSource, Engine};
+use crate::reconcile::Fingerprints;
+use bindery_directory::{GroupEntry, Kind, Page, Person, Position, Roster, Unreadable, account};
+use bindery_store::EntityKind;
+use chrono::{DateTime, Utc};
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// A run under way.
+pub(super) struct Run<'a> {
+    pub(super) engine: Engine,
+    pub(super) source: Arc<ActiveSource>,
+    pub(super) request: SyncRequest<'a>,
+    pub(super) report: SyncRun,
+    pub(super) now: DateTime<Utc>,
+    pub(super) began: Instant,
+    pub(super) groups: GroupIndex,
+    pub(super) users: Links,
+    pub(super) prints: Fingerprints,
+    /// Memberships that go if there are not too many of them.
+    pub(super) leaving: Vec<Leaving>,
+    /// People whose name belongs to somebody who may be about to leave.
+    pub(super) postponed: Vec<Decided>,
+    /// The same, by their place in the batch that is being planned.
+    pub(super) postponed_now: Vec<usize>,
+    pub(super) postponing: bool,
+    /// Names that a dry run has given out.
+    pub(super) claimed: HashSet<String>,
+    /// Users whose entry was not seen, removed or not.
+    pub(super) unseen: Vec<Uuid>,
+    /// What this run has removed.
+    pub(super) removed: Removals,
+    /// What was removed shortly before, and counts together with that.
+    pub(super) already: Removals,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(engine: &Engine, source: &Arc<ActiveSource>, request: SyncRequest<'a>) -> Self {
+        Self {
+            engine: engine.clone(),
+            source: source.clone(),
+            request,
+            report: SyncRun::begin(engine.new_id(), &source.slug, request.dry_run),
+            now: engine.now(),
+            began: Instant::now(),
+            groups: GroupIndex::default(),
+            users: Links::default(),
+            prints: source.fingerprints.clone(),
+            leaving: Vec::new(),
+            postponed: Vec::new(),
+            postponed_now: Vec::new(),
+            postponing: true,
+            claimed: HashSet::new(),
+            unseen: Vec::new(),
+            removed: Removals::default(),
+            already: Removals::default(),
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Whether a name may become free at the end of this run.
+    pub(super) fn frees_names(&self) -> bool {
+        self.source.sync.removed == Removed::Delete && self.postponing
+    }
+
+    /// Reads everybody and everything.
+    pub(super) async fn full(&mut self, because: Option<String>) -> Result<(), Broken> {
+        (self.report.mode, self.report.full_because) = (Mode::Full, because);
+        let source = self.source.clone();
+        // Before anything is read: what changes while we read comes again in the feed.
+        let position = self.position().await;
+        self.load_groups().await?;
+        self.load_links().await?;
+        let (roster, rosters) = self.read_groups().await?;
+        if source.sync.groups {
+            self.sync_groups(&roster).await?;
+        }
+        if source.sync.users {
+            self.sync_people(&roster).await?;
+        }
+        let entries = roster.groups().iter().filter_map(|group| group.unique_id.clone());
+        self.remove_unseen(&entries.collect()).await?;
+        // Whoever waited for a name to become free has it now, or never.
+        self.postponing = false;
+        let postponed = std::mem::take(&mut self.postponed);
+        self.write(postponed).await?;
+        self.keep(position, rosters).await
+    }
+
+    /// Where a feed would go on from. Doing without one costs a full run later, and nothing else.
+    async fn position(&mut self) -> Option<Position> {
+        match self.source.directory.position(&self.source.wanted).await {
+            Ok(position) => Some(position),
+            Err(error) => {
+                let error = crate::engine::chain(&error);
+                tracing::warn!(target: "bindery_core::sync", source = self.source.slug, error, "no position in the change feed; the next run reads everything again");
+                None
+            }
+        }
+    }
+
+    pub(super) async fn load_groups(&mut self) -> Result<(), Broken> {
+        self.groups = GroupIndex::new(&self.source.slug, self.engine.store().all_groups().await?);
+        Ok(())
+    }
+
+    pub(super) async fn load_links(&mut self) -> Result<(), Broken> {
+        let (store, slug) = (self.engine.store().clone(), self.source.slug.clone());
+        let users = &mut self.users;
+        store.synced_links(&slug, EntityKind::User, &mut |link| users.add(&link)).await?;
+        Ok(())
+    }
+
+    /// The roster of all groups, and those member lists that are not stored like that.
+    async fn read_groups(&mut self) -> Result<(Roster, Rosters), Broken> {
+        let slug = &self.source.slug;
+        let mut rosters = Rosters::new(self.engine.store().roster_ids(slug).await?);
+        if !self.source.needs_groups && self.engine.handlers().is_empty() {
+            return Ok((Roster::default(), rosters));
+        }
+        let (progress, began) = (self.request.progress, self.began);
+        let mut read = 0;
+        let mut listed = |page: &[GroupEntry]| {
+            read += page.len() as u64;
+            for entry in page {
+                rosters.compare(entry);
+            }
+            if let Some(progress) = progress {
+                progress(Progress { kind: Kind::Group, read, of: None, elapsed: began.elapsed() });
+            }
+        };
+        let roster = self.source.directory.roster(&self.source.selectors, &mut listed).await?;
+        self.report.incomplete.extend(roster.shortcomings().iter().map(Into::into));
+        for unreadable in roster.unreadable() {
+            self.report.groups.failed += 1;
+            self.report.error(format!("{}: {}", unreadable.dn, unreadable.why));
+        }
+        self.prints = self.source.fingerprints.knowing(roster.known());
+        Ok((roster, rosters))
+    }
+
+    async fn sync_people(&mut self, roster: &Roster) -> Result<(), Broken> {
+        let digests: Vec<[u8; 16]> = roster
+            .groups()
+            .iter()
+            .chain(roster.apart())
+            .map(|group| crate::reconcile::group_digest(&group.dn, &group.names, group.unique_id.as_deref()))
+            .collect();
+        let mut listing = self.source.directory.list_people(&self.source.wanted);
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(page) = listing.next().await? {
+            let Page { entries, unreadable } = page;
+            for person in entries {
+                batch.extend(self.look(person, roster, &digests).await);
+                if batch.len() >= BATCH {
+                    self.write(std::mem::take(&mut batch)).await?;
+                }
+            }
+            for one in &unreadable {
+                self.unreadable(one);
+            }
+            self.tell_progress();
+        }
+        self.write(batch).await?;
+        self.report.incomplete.extend(listing.shortcomings().iter().map(Into::into));
+        Ok(())
+    }
+
+    /// One person: passed over where nothing has changed, else decided.
+    async fn look(&mut self, person: Person, roster: &Roster, digests: &[[u8; 16]]) -> Option<Decided> {
+        let known = match self.users.see(&person.unique_id) {
+            Some((_, true)) => return None,
+            known => known.map(|(known, _)| known),
+        };
+        self.report.users.seen += 1;
+        let account = account::state(&person.entry, self.now).lasting();
+        let (ids, whole) = roster.group_ids(&person);
+        // Handlers may go by what no digest knows of.
+        let fingerprint = (whole && self.engine.handlers().is_empty()).then(|| {
+            let mut groups: Vec<_> = ids.iter().filter_map(|id| digests.get(*id as usize)).copied().collect();
+            self.prints.of(&person, &mut groups, &account)
+        });
+        if self.passes_over(known, fingerprint) {
+            return None;
+        }
+        let memberships = roster.memberships(&person);
+        Some(self.decide(person, &memberships, &account, fingerprint, known.is_some()).await)
+    }
+
+    /// An entry that nobody can be made of fails alone; if it is known, it is there all the same.
+    pub(super) fn unreadable(&mut self, entry: &Unreadable) {
+        if let Some(unique_id) = &entry.unique_id {
+            self.users.see(unique_id);
+        }
+        self.report.users.seen += 1;
+        self.report.users.failed += 1;
+        self.report.error(format!("{}: {}", entry.dn, entry.why));
+    }
+
+    fn tell_progress(&self) {
+        if let Some(progress) = self.request.progress {
+            let of = Some(self.users.len()).filter(|known| *known > 0);
+            let (read, elapsed) = (self.report.users.seen, self.began.elapsed());
+            progress(Progress { kind: Kind::User, read, of, elapsed });
+        }
+    }
+
+    /// Remembers what the next run goes on from.
+    async fn keep(&mut self, position: Option<Position>, rosters: Rosters) -> Result<(), Broken> {
+        if self.request.dry_run {
+            return Ok(());
+        }
+        let (store, slug) = (self.engine.store(), &self.source.slug);
+        rosters.keep(store, slug).await?;
+        doubt::remember(store, &self.source, &self.report, position, self.now).await?;
+        if self.report.incomplete.is_empty() && self.source.sync.users {
+            store.mark_seen(slug, EntityKind::User, self.now, &self.unseen).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! When a source is read by itself: `sync.schedule`, in UTC, moved by an offset of this installation, so that a
+//! thousand installations do not ask their directories in the same second.
+
+use super::SyncRequest;
+use crate::engine::{ActiveSource, Engine, chain};
+use bindery_directory::FeedKind;
+use bindery_store::StoreError;
+use chrono::{DateTime, Utc};
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// Waiting is cut into pieces, so that a clock that is set, or a new configuration, counts soon.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long an ending server waits for followers to give back their leases.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The schedule of one source on one installation.
+#[derive(Debug)]
+pub(super) struct Schedule(Cron);
+
+impl Schedule {
+    /// `install` is whatever tells installations apart. Only a minute that is fixed is moved, within its hour.
+    pub(super) fn new(text: &str, install: &[u8]) -> Option<Self> {
+        let mut fields: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        if let Some(minute) = fields.first_mut()
+            && let Ok(fixed) = minute.parse::<u32>()
+        {
+            *minute = ((fixed + offset(install)) % 60).to_string();
+        }
+        let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
+        parser.parse(&fields.join(" ")).ok().map(Self)
+    }
+
+    /// The first time after this one.
+    #[cfg(test)]
+    pub(super) fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.find_next_occurrence(&after, false).ok()
+    }
+
+    /// The last time up to this one.
+    pub(super) fn last(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.find_previous_occurrence(&until, true).ok()
+    }
+}
+
+fn offset(install: &[u8]) -> u32 {
+    let digest = Sha256::digest(install);
+    u32::from(digest.first().copied().unwrap_or_default()) % 60
+}
+
+impl Engine {
+    /// Syncs a source at its times, for as long as it is configured so. A time that was missed is made up for once.
+    pub async fn keep_schedule(&self, source: &Arc<ActiveSource>) {
+        let Some(text) = &source.sync.schedule else { return };
+        let mut trouble = String::new();
+        while self.is_scheduled(source) {
+            match self.scheduled(source, text).await {
+                Ok(()) => trouble.clear(),
+                Err(error) => {
+                    let detail = chain(&error);
+                    if detail != trouble {
+                        tracing::warn!(target: "bindery_core::sync", source = source.slug, detail, "the schedule cannot be looked at; trying again");
+                        trouble = detail;
+                    }
+                }
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Runs a sync if its time has come and nobody has run one since.
+    async fn scheduled(&self, source: &Arc<ActiveSource>, text: &str) -> Result<(), StoreError> {
+        let mut made = [0u8; 16];
+        self.entropy().fill(&mut made);
+        let mut install = self.store().setting_or_insert("install_id", &made).await?;
+        install.extend_from_slice(source.slug.as_bytes());
+        let Some(schedule) = Schedule::new(text, &install) else { return Ok(()) };
+        let Some(due) = schedule.last(self.now()) else { return Ok(()) };
+        let last = self.store().last_sync_run(&source.slug, &[]).await?;
+        if last.is_some_and(|run| run.started_at >= due) {
+            return Ok(());
+        }
+        // A feed that sees no deletions is no way to notice them.
+        let full = !matches!(source.directory.feed_kind().await, Ok(FeedKind::Syncrepl));
+        self.sync(source, SyncRequest { full, ..SyncRequest::default() }).await;
+        Ok(())
+    }
+
+    fn is_scheduled(&self, source: &Arc<ActiveSource>) -> bool {
+        !self.is_stopping() && self.source(&source.slug).is_some_and(|current| Arc::ptr_eq(&current, source))
+    }
+
+    /// Follows and schedules every source, and takes over a new configuration as it comes, until
+    /// [`stop_syncing`](Self::stop_syncing).
+    pub async fn keep_in_sync(&self) {
+        let mut kept: Vec<Arc<ActiveSource>> = Vec::new();
+        let mut tasks = JoinSet::new();
+        while !self.is_stopping() {
+            let sources = self.sources();
+            // The tasks of a source that is no longer in service end by themselves.
+            kept.retain(|one| sources.iter().any(|source| Arc::ptr_eq(source, one)));
+            for source in sources.iter() {
+                if !kept.iter().any(|one| Arc::ptr_eq(source, one)) {
+                    kept.push(source.clone());
+                    self.keep(source.clone(), &mut tasks);
+                }
+            }
+            while tasks.try_join_next().is_some() {}
+            sleep(Duration::from_secs(1)).await;
+        }
+        // Leases that are given back are free at once; those that are not end by themselves.
+        let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    }
+
+    fn keep(&self, source: Arc<ActiveSource>, tasks: &mut JoinSet<()>) {
+        let engine = self.clone();
+        if source.sync.live {
+            let (engine, source) = (engine.clone(), source.clone());
+            tasks.spawn(async move { engine.follow(&source).await });
+        }
+        if source.sync.schedule.is_some() {
+            tasks.spawn(async move { engine.keep_schedule(&source).await });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_fixed_minute_is_moved_within_its_hour_and_nothing_else_is() {
+        let every = Schedule::new("*/15 * * * *", b"one").unwrap();
+        assert_eq!(every.next(at("2026-11-22T10:01:00Z")), Some(at("2026-11-22T10:15:00Z")));
+        let nightly = Schedule::new("0 3 * * *", b"one").unwrap();
+        let next = nightly.next(at("2026-11-22T10:01:00Z")).unwrap();
+        assert!(next >= at("2026-11-23T03:00:00Z") && next < at("2026-11-23T04:00:00Z"), "{next}");
+        assert_eq!(nightly.last(next), Some(next));
+        assert_eq!(Schedule::new("0 3 * * *", b"one").unwrap().next(next), nightly.next(next));
+    }
+
+    #[test]
+    fn installations_differ() {
+        let times: std::collections::BTreeSet<_> = (0..32u8)
+            .filter_map(|install| Schedule::new("0 3 * * *", &[install])?.next(at("2026-11-22T10:01:00Z")))
+            .collect();
+        assert!(times.len() > 10, "{}", times.len());
+    }
+
+    #[test]
+    fn a_missed_time_is_the_last_one() {
+        let hourly = Schedule::new("*/30 * * * *", b"").unwrap();
+        assert_eq!(hourly.last(at("2026-11-22T10:29:59Z")), Some(at("2026-11-22T10:00:00Z")));
+    }
+}
