@@ -7,8 +7,9 @@ use super::entries::Search;
 use super::listing::{self, Incomplete};
 use super::pages::MODIFY_TIMESTAMP;
 use super::position::{Clock, Searching};
-use super::syncrepl::Told;
+use super::syncrepl::{self, Told};
 use super::{GroupEntry, Kind};
+use crate::settings::Members;
 use crate::source::Inner;
 use crate::{DirectoryError, Person, Wanted};
 use bindery_ldap::value::{generalized_time, to_generalized_time};
@@ -131,7 +132,11 @@ impl Round {
         let mut listing =
             listing::start::<T>(Arc::clone(&self.inner), Search { bases, scope, filter, attributes, page_size });
         while let Some(page) = listing.next().await? {
+            let untold = kind == Kind::Group && self.inner.settings.groups.members == Members::MemberOf;
             for entry in page.entries {
+                if untold {
+                    return Err(doubt(&self.events, syncrepl::untold("below groups.base_dn")).await);
+                }
                 tell(&self.events, entry.event()).await?;
             }
             for unreadable in page.unreadable {

@@ -12,6 +12,7 @@ use super::position::{Cookies, MAX_COOKIE, Searched, Searching, doubt as doubted
 use super::{GroupEntry, Kind, Unreadable};
 use crate::reach::{Reach, describe, failed, in_scope, inside, is_inside, shortcoming};
 use crate::servers::{Lease, Server, is_busy, root_dse};
+use crate::settings::Members;
 use crate::source::Inner;
 use crate::{DirectoryError, Person, Wanted, people, unique_id as ids};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -285,6 +286,9 @@ impl Open<'_> {
                 let expected = unique_id(&self.feed.inner.settings, uuid);
                 match kind {
                     _ if self.feed.apart => self.reread(expected).await?,
+                    Kind::Group if self.feed.inner.settings.groups.members == Members::MemberOf => {
+                        return Err(doubt(self.events, untold(&entry.dn_text())).await);
+                    }
                     Kind::User => self.changed::<Person>(entry, expected).await?,
                     Kind::Group => self.changed::<GroupEntry>(entry, expected).await?,
                 }
@@ -395,6 +399,12 @@ impl Open<'_> {
         }
         Ok(None)
     }
+}
+
+/// Why a changed group needs a full read under `memberOf`: what becomes of the people in it is written without a
+/// trace that feeds could follow (OpenLDAP's overlay changes neither their `entryCSN` nor their `modifyTimestamp`).
+pub(super) fn untold(group: &str) -> String {
+    format!("the group {group} has changed, and under members = \"memberOf\" nobody tells for whom")
 }
 
 /// What is told of an entry that is there.

@@ -3,6 +3,7 @@
 use crate::listing::{crowd, groups, people};
 use crate::support::*;
 use bindery_demo_directory::{DemoDirectory, Options, company};
+use bindery_directory::settings::Members;
 use bindery_directory::{
     DirectoryError, FeedEvent, FeedKind, GroupEntry, Kind, Person, Position, Since, Source, SourceSettings, Wanted,
     ldif,
@@ -357,4 +358,19 @@ async fn the_embedded_directory_tells_the_same_way() {
     let told = catch_up(&source, &position, &mut replica).await.unwrap();
     assert_eq!((told.gone, told.changed, replica.people.len()), (1, 1, first - 1), "{told:?}");
     assert_eq!(replica, Replica::read(&source).await);
+}
+
+#[tokio::test]
+async fn under_member_of_a_changed_group_needs_a_full_read() {
+    // The overlay changes people without a trace.
+    for builder in [provider(), Slapd::builder()] {
+        let slapd = builder.memberof().start();
+        let source = source(&slapd, |settings| settings.groups.members = Members::MemberOf);
+        let position = source.position(&wanted()).await.unwrap();
+        slapd.ldapmodify(&format!(
+            "dn: cn=leavers,ou=groups,{SUFFIX}\nchangetype: modify\nadd: member\nmember: uid=carol,ou=people,{SUFFIX}\n"
+        ));
+        let told = catch_up(&source, &position, &mut Replica::default()).await.unwrap();
+        assert!(told.doubt.unwrap().contains("nobody tells for whom"));
+    }
 }
