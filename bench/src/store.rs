@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bindery_store::{
     Change, EntityKind, Expected, Field, GroupRef, Link, NewGroup, NewUser, Plan, Roster, SnapshotRequest, Store,
     StoreUrl,
@@ -66,10 +66,20 @@ async fn on(name: &str, url: &str, users: usize) -> Result<()> {
 }
 
 async fn clocked(what: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
-    let begun = Instant::now();
+    let (begun, cpu) = (Instant::now(), cpu()?);
     work.await?;
-    println!("  {what:<34} {:>9.3} s", begun.elapsed().as_secs_f64());
+    println!("  {what:<34} {:>9.3} s {:>9.2} s of our CPU", begun.elapsed().as_secs_f64(), self::cpu()? - cpu);
     Ok(())
+}
+
+/// Seconds of processor that this process has used, SQLite included: what remains comparable on a machine that others
+/// use as well.
+fn cpu() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").context("read /proc/self/stat")?;
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = |field: usize| -> Result<f64> { Ok(after_name.split_whitespace().nth(field).unwrap_or("0").parse()?) };
+    // utime and stime, in hundredths of a second: proc(5).
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
 async fn apply(store: &Store, plans: impl Iterator<Item = Plan>) -> Result<()> {

@@ -10,7 +10,10 @@ use crate::{Lease, Store, StoreError, guard};
 impl Store {
     /// Takes a lease, or renews one's own. Answers whether it is ours until `now + ttl`.
     ///
-    /// The clocks of replicas must agree to well within `ttl`.
+    /// The time is the caller's. Of two replicas whose clocks differ by some seconds, the fast one takes a lease over by so
+    /// much too early, and the slow one renews so much too short: clocks must agree to well within `ttl`, and a holder
+    /// should renew at a third of it. Whoever was stopped for longer learns at the next renewal, which answers false, that
+    /// it is no longer the holder.
     pub async fn acquire_lease(
         &self,
         name: &str,

@@ -129,18 +129,15 @@ impl Store {
         kind: EntityKind,
         keys: &[String],
     ) -> Result<Vec<Link>, StoreError> {
-        let sql = concat!(
-            "SELECT ",
-            link_columns!(),
-            " FROM links l WHERE l.source = $1 AND l.kind = $2 AND l.dn_hash IN ({})"
-        );
+        // The hash alone: with more to choose from, SQLite prefers an index that finds every link of the source.
+        let sql = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.dn_hash IN ({})");
         let wanted: HashSet<&str> = keys.iter().map(String::as_str).collect();
         let hashes: Vec<Arg> = wanted.iter().map(|key| Arg::from(dn_hash(key))).collect();
         let mut links = Vec::with_capacity(keys.len());
-        for row in self.db.look_up(sql, &args![source, kind.as_str()], &hashes).await? {
+        for row in self.db.look_up(sql, &[], &hashes).await? {
             links.push(row.link()?);
         }
-        links.retain(|link| wanted.contains(link.dn_key.as_str()));
+        links.retain(|link| link.source == source && link.kind == kind && wanted.contains(link.dn_key.as_str()));
         Ok(links)
     }
 

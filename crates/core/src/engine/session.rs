@@ -1,7 +1,7 @@
 //! Sessions: made in one function, read once in a while, refreshed when their person's last read is old.
 //!
-//! A request costs no query while its session was read within [`FRESH`]; what this process changes
-//! is forgotten at once, what another process changes counts after that time at the latest.
+//! A request costs no query while its session was read of late. What this process changes is forgotten at once, and so is
+//! what other replicas tell of; what nobody tells of counts after [`UNHEARD`] or [`HEARD`] at the latest.
 
 use super::admission::Admission;
 use super::attempt::{Attempt, Rejection, chain};
@@ -10,17 +10,20 @@ use super::{Engine, refresh};
 use crate::rules::RefreshFailure;
 use crate::token::Token;
 use crate::{Outcome, Reason};
-use bindery_store::{Change, NewAudit, NewSession, Plan, Session, SessionWithUser, StoreError, TokenHash};
+use bindery_store::{Change, NewAudit, NewSession, Plan, Revoked, Session, SessionWithUser, StoreError, TokenHash};
 use chrono::{DateTime, Utc};
 use moka::sync::Cache as Moka;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// How old a session's last read may be.
-const FRESH: Duration = Duration::from_millis(100);
+/// How old a session's last read may be where nobody tells us what other processes change.
+const UNHEARD: Duration = Duration::from_millis(100);
+/// The same while they tell us. A notification can be lost all the same, and a second is what we promise.
+const HEARD: Duration = Duration::from_millis(500);
 /// Sessions kept in memory.
 const CACHED: u64 = 100_000;
 /// A remembered session keeps its token for so long.
@@ -88,13 +91,24 @@ struct Held {
 pub(crate) struct Cache {
     sessions: Moka<TokenHash, Held>,
     generation: AtomicU64,
+    watching: OnceLock<Watching>,
     pub(crate) refreshes: refresh::Refreshes,
+}
+
+/// The task that listens for revocations; it ends with the engine.
+struct Watching(AbortHandle);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Cache {
     pub(crate) fn new() -> Self {
         let sessions = Moka::builder().max_capacity(CACHED).time_to_live(Duration::from_secs(1)).build();
-        Self { sessions, generation: AtomicU64::new(0), refreshes: refresh::Refreshes::default() }
+        let refreshes = refresh::Refreshes::default();
+        Self { sessions, generation: AtomicU64::new(0), watching: OnceLock::new(), refreshes }
     }
 
     /// Nothing read so far counts any more.
@@ -107,10 +121,10 @@ impl Cache {
         self.clear();
     }
 
-    fn get(&self, token: &TokenHash, now: DateTime<Utc>) -> Option<Arc<Current>> {
+    fn get(&self, token: &TokenHash, now: DateTime<Utc>, fresh: Duration) -> Option<Arc<Current>> {
         let held = self.sessions.get(token)?;
         let good = held.generation == self.generation.load(Ordering::Acquire)
-            && held.read_at.elapsed() < FRESH
+            && held.read_at.elapsed() < fresh
             && held.refresh_at.is_none_or(|at| now < at)
             && now < held.current.expires_at;
         good.then_some(held.current)
@@ -168,13 +182,34 @@ fn after(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 impl Engine {
     /// What a session token opens. No query and no directory while it was read of late.
     pub async fn session(&self, token: &Token) -> SessionState {
-        if let Some(current) = self.0.sessions.get(&token.hash(), self.now()) {
+        self.watch();
+        let fresh = if self.store().hears_others() { HEARD } else { UNHEARD };
+        if let Some(current) = self.0.sessions.get(&token.hash(), self.now(), fresh) {
             return SessionState::Active(current);
         }
         match self.read_session(token).await {
             Ok(state) => state,
             Err(error) => SessionState::Unavailable { status: 503, page: None, detail: chain(&error) },
         }
+    }
+
+    /// Listens for what other replicas revoke, from the first request on.
+    fn watch(&self) {
+        self.0.sessions.watching.get_or_init(|| {
+            let mut watch = self.store().watch();
+            let inner = Arc::downgrade(&self.0);
+            let task = tokio::spawn(async move {
+                loop {
+                    let revoked = watch.next().await;
+                    let Some(inner) = inner.upgrade() else { return };
+                    match revoked {
+                        Revoked::User(user) => inner.sessions.forget_user(user),
+                        Revoked::All => inner.sessions.clear(),
+                    }
+                }
+            });
+            Watching(task.abort_handle())
+        });
     }
 
     /// Ends a session.

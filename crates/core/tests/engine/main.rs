@@ -14,6 +14,7 @@ mod outcomes;
 mod password_change;
 mod provisioning;
 mod refresh;
+mod replicas;
 mod routing;
 mod sessions;
 mod sync_changes;

@@ -90,7 +90,7 @@ async fn two(domains: bool) -> (DemoDirectory, DemoDirectory, Engine) {
     let (one, two) = (company_directory(), company_directory());
     set_password(&two, "ann", "other").await;
     let keys = |name: &str| if domains { format!("domain = \"{name}\"") } else { String::new() };
-    let text = source_toml("one", &one.url(), &keys("ONE")) + &source_toml("two", &two.url(), &keys("TWO"));
+    let text = source_toml("one", &one.url(), &keys("ONE")) + source_toml("two", &two.url(), &keys("TWO")).as_str();
     let (engine, _) = engine(&text, Vec::new()).await;
     (one, two, engine)
 }

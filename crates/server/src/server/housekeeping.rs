@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 const FOLD: Duration = Duration::from_secs(10);
-/// Sessions that ran out open nothing; this only keeps the table small.
+/// Sessions that ran out open nothing, and old sync runs interest nobody; this only keeps the tables small.
 const SWEEP_EVERY: u32 = 60;
 
 pub(crate) async fn run(engine: Engine, metrics: Metrics) {
@@ -16,10 +16,13 @@ pub(crate) async fn run(engine: Engine, metrics: Metrics) {
     loop {
         ticks.tick().await;
         metrics.upkeep();
-        if count.is_multiple_of(SWEEP_EVERY)
-            && let Err(error) = engine.store().sweep_sessions(engine.now()).await
-        {
-            tracing::warn!(target: "bindery", error = crate::exit::chain(&error), "sessions could not be swept");
+        if count.is_multiple_of(SWEEP_EVERY) {
+            if let Err(error) = engine.store().sweep_sessions(engine.now()).await {
+                tracing::warn!(target: "bindery", error = crate::exit::chain(&error), "sessions could not be swept");
+            }
+            if let Err(error) = engine.store().sweep_sync_runs().await {
+                tracing::warn!(target: "bindery", error = crate::exit::chain(&error), "sync runs could not be swept");
+            }
         }
         count = count.wrapping_add(1);
     }

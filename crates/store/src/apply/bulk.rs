@@ -345,11 +345,13 @@ const RELINK: Many = Many {
            AND (links.user_id = v.column4 OR links.group_id = v.column5)",
 };
 
+/// SQLite finds the index for the result of a SELECT, not for bare VALUES.
 const LEAVE: Many = Many {
-    head: "DELETE FROM memberships WHERE (user_id, group_id, owner) IN (VALUES ",
+    head: "DELETE FROM memberships WHERE (user_id, group_id, owner) IN \
+           (SELECT v.column1, v.column2, v.column3 FROM (VALUES ",
     lead: 0,
     columns: 3,
-    tail: ")",
+    tail: ") AS v)",
 };
 
 const JOIN: Many = Many {
