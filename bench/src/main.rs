@@ -20,6 +20,7 @@ mod me;
 mod sign_in;
 mod start;
 mod store;
+mod sync;
 
 use std::process::Command;
 use std::time::Duration;
@@ -52,6 +53,8 @@ enum What {
     Store,
     /// Entries decoded and read in pages, against `rasn-ldap` and `ldapsearch`.
     Decode,
+    /// A full sync and an incremental one, on SQLite and PostgreSQL, against `ldapsearch`.
+    Sync,
     /// Everything.
     All,
 }
@@ -72,6 +75,9 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     build()?;
+    if wanted(What::Sync) {
+        sync::run(arguments.users).await?;
+    }
     if wanted(What::Start) {
         start::run().await?;
     }
