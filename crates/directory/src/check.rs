@@ -5,7 +5,7 @@ use crate::reach::{Own, Reach, in_scope};
 use crate::servers::{Failure, Server, root_dse};
 use crate::settings::Bind;
 use crate::source::Inner;
-use crate::{GroupSelector, Known, groups};
+use crate::{FeedKind, GroupSelector, Known, feed, groups};
 use bindery_ldap::{Connection, Dn, Entry, Error, Filter, ResultCode, Scheme, Scope, SearchRequest};
 use futures::future::join_all;
 
@@ -33,6 +33,8 @@ pub struct ServerReport {
     pub users: Sample,
     /// Groups that the source's bases and filter find.
     pub groups: Sample,
+    /// How it tells of changes, and what it does not tell.
+    pub changes: Step,
     /// The groups in rules that cannot be found or read there.
     pub missing_groups: Vec<(GroupSelector, Known)>,
 }
@@ -85,6 +87,7 @@ impl ServerReport {
             version: None,
             users: Sample::skipped("not reached"),
             groups: Sample::skipped("not reached"),
+            changes: later(),
             missing_groups: vec![],
         }
     }
@@ -153,12 +156,22 @@ async fn one(inner: &Inner, server: &Server, named: &[GroupSelector]) -> ServerR
     let (users, groups) = (&inner.settings.users, &inner.settings.groups);
     report.users = sample(reach, &users.base_dn, users.scope, &users.filter).await;
     report.groups = sample(reach, &groups.base_dn, Scope::Subtree, &groups.filter).await;
+    report.changes = changes(inner, &connection).await;
     let known = groups::known(inner.groups_by(reach), named).await;
     report.missing_groups = known.into_iter().filter(|(_, known)| *known != Known::Found).collect();
     if !connection.is_closed() {
         server.adopt(connection);
     }
     report
+}
+
+/// How the server tells of changes.
+async fn changes(inner: &Inner, connection: &Connection) -> Step {
+    match feed::kind_at(connection.clone(), &inner.settings).await {
+        Ok(FeedKind::Syncrepl) => Step::Done("pushed (RFC 4533)".to_owned()),
+        Ok(FeedKind::ModifyTimestamp) => Step::Done("polled; deletions wait for a full sync".to_owned()),
+        Err(error) => Step::Skipped(format!("nobody can tell: {error}")),
+    }
 }
 
 /// Which step the trouble belongs to.

@@ -130,17 +130,23 @@ impl Run<'_> {
         self.write(postponed).await?;
         self.postponing = true;
         self.keep_rosters(&told.groups, &gone_groups).await?;
+        // The feed does not tell of them again.
+        if std::mem::take(&mut self.unread) {
+            return Ok(Absorbed::Doubt("the groups of somebody who has changed could not be read".to_owned()));
+        }
         Ok(Absorbed::Whole)
     }
 
     async fn absorb_people(&mut self, directory: &Source, people: Vec<Person>) -> Result<(), Broken> {
         let source = self.source.clone();
-        let needed = source.needs_groups || !self.engine.handlers().is_empty();
+        let needed = self.reads_groups();
         let read = people.into_iter().map(|person| with_groups(directory.clone(), person, source.clone(), needed));
         let mut read = stream::iter(read).buffer_unordered(SIDE_BY_SIDE);
         let mut batch = Vec::new();
         while let Some((person, memberships)) = read.next().await {
             self.report.users.seen += 1;
+            self.unread |= memberships.incomplete.is_some()
+                || memberships.known.values().any(|known| matches!(known, bindery_directory::Known::Failed(_)));
             let account = account::state(&person.entry, self.engine.now()).lasting();
             let vouched = self.engine.handlers().is_empty();
             let print = self.prints.of_memberships(&person, &memberships, &account).filter(|_| vouched);

@@ -34,11 +34,11 @@ pub(super) struct Gone {
 
 impl Run<'_> {
     /// Removes whom nobody has seen, and takes back the memberships that are no longer given.
-    pub(super) async fn remove_unseen(&mut self, seen_groups: &HashSet<String>) -> Result<(), Broken> {
+    pub(super) async fn remove_unseen(&mut self, seen_groups: Option<&HashSet<String>>) -> Result<(), Broken> {
         let sync = &self.source.sync;
         let gone = Gone {
             users: if sync.users { self.unseen_users() } else { Vec::new() },
-            groups: if sync.groups { self.unseen_groups(seen_groups) } else { Vec::new() },
+            groups: seen_groups.filter(|_| sync.groups).map(|seen| self.unseen_groups(seen)).unwrap_or_default(),
         };
         self.unseen = self.users.unseen().map(|known| known.entity).collect();
         if !self.report.incomplete.is_empty() {

@@ -41,6 +41,8 @@ pub(super) struct Run<'a> {
     pub(super) claimed: HashSet<String>,
     /// Users whose entry was not seen, removed or not.
     pub(super) unseen: Vec<Uuid>,
+    /// Somebody's groups could not be read.
+    pub(super) unread: bool,
     /// What this run has removed.
     pub(super) removed: Removals,
     /// What was removed shortly before, and counts together with that.
@@ -65,6 +67,7 @@ impl<'a> Run<'a> {
             postponing: true,
             claimed: HashSet::new(),
             unseen: Vec::new(),
+            unread: false,
             removed: Removals::default(),
             already: Removals::default(),
         }
@@ -92,8 +95,10 @@ impl Run<'_> {
         if source.sync.users {
             self.sync_people(&roster).await?;
         }
-        let entries = roster.groups().iter().filter_map(|group| group.unique_id.clone());
-        self.remove_unseen(&entries.collect()).await?;
+        // Groups that nobody reads are not gone.
+        let entries = || roster.groups().iter().filter_map(|group| group.unique_id.clone()).collect();
+        let seen = self.reads_groups().then(entries);
+        self.remove_unseen(seen.as_ref()).await?;
         // Whoever waited for a name to become free has it now, or never.
         self.postponing = false;
         let postponed = std::mem::take(&mut self.postponed);
@@ -125,11 +130,16 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether anybody looks at groups.
+    pub(super) fn reads_groups(&self) -> bool {
+        self.source.needs_groups || !self.engine.handlers().is_empty()
+    }
+
     /// The roster of all groups, and those member lists that are not stored like that.
     async fn read_groups(&mut self) -> Result<(Roster, Rosters), Broken> {
         let slug = &self.source.slug;
         let mut rosters = Rosters::new(self.engine.store().roster_ids(slug).await?);
-        if !self.source.needs_groups && self.engine.handlers().is_empty() {
+        if !self.reads_groups() {
             return Ok((Roster::default(), rosters));
         }
         let (progress, began) = (self.request.progress, self.began);

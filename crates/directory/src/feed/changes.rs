@@ -4,7 +4,8 @@
 
 use super::about::About;
 use super::{GroupEntry, Kind, Unreadable, polled, syncrepl};
-use crate::{DirectoryError, Person, Source, Wanted};
+use crate::{DirectoryError, Person, Source, SourceSettings, Wanted};
+use bindery_ldap::{Connection, Error};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +129,11 @@ impl Changes {
     pub async fn next(&mut self) -> Result<Option<FeedEvent>, DirectoryError> {
         self.events.recv().await.transpose()
     }
+}
+
+/// How the server at the other end tells of changes.
+pub(crate) async fn kind_at(connection: Connection, settings: &SourceSettings) -> Result<FeedKind, Error> {
+    Ok(About::read(connection).await?.feed_kind(settings))
 }
 
 impl Source {

@@ -16,6 +16,7 @@ mod position;
 mod roster;
 mod syncrepl;
 
+pub(crate) use changes::kind_at;
 pub use changes::{Changes, FeedEvent, FeedKind, Position, Since};
 pub use concerned::Named;
 pub use listing::{GroupEntry, Incomplete, Listing, Page, Shortcoming, Unreadable};

@@ -45,6 +45,7 @@ struct Server {
     version: Option<String>,
     users: Seen,
     groups: Seen,
+    changes: State,
     /// Groups in rules that cannot be found or read there.
     missing_groups: Vec<Missing>,
 }
@@ -138,6 +139,7 @@ impl From<&ServerReport> for Server {
             version: report.version.clone(),
             users: Seen::from(&report.users),
             groups: Seen::from(&report.groups),
+            changes: State::from(&report.changes),
             missing_groups: report.missing_groups.iter().map(Missing::from).collect(),
         }
     }
@@ -177,7 +179,7 @@ impl Checked {
 
     fn for_people(&self) -> String {
         let rows: Vec<Vec<String>> = self.servers.iter().map(Server::row).collect();
-        let columns = ["server", "answers", "TLS", "bind", "made by", "users", "groups", "pooled"];
+        let columns = ["server", "answers", "TLS", "bind", "made by", "users", "groups", "changes", "pooled"];
         let pooled = |url: &str| self.pool.iter().find(|it| it.url == url).map(|it| it.connections.to_string());
         let rows: Vec<Vec<String>> = rows
             .into_iter()
@@ -202,6 +204,7 @@ impl Server {
             maker.join(" "),
             self.users.state.cell(),
             self.groups.state.cell(),
+            self.changes.cell(),
         ]
     }
 }
