@@ -8,6 +8,7 @@ use bindery_ldap::{ConnectOptions, Connection, Dn, Filter, LdapUrl, Scope, Searc
 use bindery_tests::Slapd;
 use secrecy::SecretString;
 
+use crate::cpu::Process;
 use crate::load::{self, Figures};
 
 /// Everybody's password.
@@ -52,39 +53,58 @@ impl Directory {
 
     /// The floor: search for the name, bind as what was found, on two connections that stay open.
     pub(crate) async fn raw(&self, clients: usize, time: Duration) -> Result<Figures> {
-        let url = LdapUrl::parse(&self.slapd.url())?;
-        let base = Dn::parse(PEOPLE)?;
-        let connect = async |_| {
-            let options = ConnectOptions::new(url.clone());
-            let search = Connection::open(&options).await?;
-            let (result, _) = search.bind_simple(Slapd::SYNC_DN, &SecretString::from(Slapd::SYNC_PASSWORD)).await?;
-            ensure!(result.is_success(), "service bind: {result}");
-            Ok((search, Connection::open(&options).await?, base.clone()))
-        };
-        load::run(clients, time, connect, |(search, bind, base), turn| async move {
-            let result = once(&search, &bind, &base, turn % ACTIVE).await;
-            ((search, bind, base), result)
+        let url = self.url();
+        let connect = async |_| Pair::connect(&url).await;
+        load::run(clients, time, &self.process()?, connect, |pair, turn| async move {
+            let result = pair.search_and_bind(&uid(turn % ACTIVE), PASSWORD).await;
+            (pair, result)
         })
         .await
     }
+
+    pub(crate) fn url(&self) -> String {
+        self.slapd.url()
+    }
+
+    pub(crate) fn process(&self) -> Result<[Process; 1]> {
+        Ok([("slapd", self.slapd.pid().context("slapd runs")?)])
+    }
 }
 
-async fn once(search: &Connection, bind: &Connection, base: &Dn, number: usize) -> Result<()> {
-    let filter = Filter::all([Filter::equal("objectClass", "inetOrgPerson"), Filter::equal("uid", uid(number))]);
-    let request = SearchRequest::new(base, Scope::Subtree, filter).attributes([
-        "uid",
-        "entryUUID",
-        "givenName",
-        "sn",
-        "mail",
-        "displayName",
-        "cn",
-    ]);
-    let found = search.search(request).await?;
-    let entry = found.entries.first().context("the person is there")?;
-    let (result, _) = bind.bind_simple(&entry.dn_text(), &SecretString::from(PASSWORD)).await?;
-    ensure!(result.is_success(), "bind: {result}");
-    Ok(())
+/// A connection that searches and one that binds.
+pub(crate) struct Pair {
+    search: Connection,
+    bind: Connection,
+    base: Dn,
+}
+
+impl Pair {
+    pub(crate) async fn connect(ldap: &str) -> Result<Self> {
+        let options = ConnectOptions::new(LdapUrl::parse(ldap)?);
+        let search = Connection::open(&options).await?;
+        let (result, _) = search.bind_simple(Slapd::SYNC_DN, &SecretString::from(Slapd::SYNC_PASSWORD)).await?;
+        ensure!(result.is_success(), "service bind: {result}");
+        Ok(Self { search, bind: Connection::open(&options).await?, base: Dn::parse(PEOPLE)? })
+    }
+
+    /// What no sign-in can do without.
+    pub(crate) async fn search_and_bind(&self, uid: &str, password: &str) -> Result<()> {
+        let filter = Filter::all([Filter::equal("objectClass", "inetOrgPerson"), Filter::equal("uid", uid)]);
+        let request = SearchRequest::new(&self.base, Scope::Subtree, filter).attributes([
+            "uid",
+            "entryUUID",
+            "givenName",
+            "sn",
+            "mail",
+            "displayName",
+            "cn",
+        ]);
+        let found = self.search.search(request).await?;
+        let entry = found.entries.first().context("the person is there")?;
+        let (result, _) = self.bind.bind_simple(&entry.dn_text(), &SecretString::from(password)).await?;
+        ensure!(result.is_success(), "bind: {result}");
+        Ok(())
+    }
 }
 
 pub(crate) fn uid(number: usize) -> String {

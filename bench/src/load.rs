@@ -6,16 +6,21 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::Instant;
 
+use crate::cpu::{self, Process};
+
 /// What came out.
 #[derive(Debug, Clone)]
 pub(crate) struct Figures {
     per_second: f64,
     latencies: Vec<Duration>,
+    /// Microseconds of processor time an operation, by process.
+    cpu: Vec<(&'static str, f64)>,
 }
 
 impl Figures {
-    pub(crate) fn per_second(&self) -> f64 {
-        self.per_second
+    /// Microseconds of processor time that an operation takes, of everybody who works on it.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.cpu.iter().map(|(_, time)| time).sum()
     }
 
     /// The latency that this share of the operations stayed below.
@@ -31,11 +36,30 @@ impl Figures {
             self.percentile(0.5).as_secs_f64() * 1e3,
             self.percentile(0.99).as_secs_f64() * 1e3,
         );
+        let parts: Vec<_> = self.cpu.iter().map(|(name, time)| format!("{name} {time:.0}")).collect();
+        println!("  {:<34} {:>9.0} µs  ({})", "  processor time of each", self.cpu(), parts.join(", "));
+    }
+
+    /// How this compares with a floor, by the clock and by processor time.
+    pub(crate) fn print_ratio(&self, floor: &str, than: &Self) {
+        println!(
+            "  {:<34} {:>9.2}     by processor time {:.2}",
+            format!("ratio to {floor}"),
+            self.per_second / than.per_second,
+            than.cpu() / self.cpu()
+        );
     }
 }
 
-/// Runs a client's operation again and again; `client` makes each client's own state from its number.
-pub(crate) async fn run<C, S, F, O>(clients: usize, time: Duration, client: C, operation: O) -> Result<Figures>
+/// Runs a client's operation again and again; `client` makes each client's own state from its number. `others` work
+/// on it besides this process.
+pub(crate) async fn run<C, S, F, O>(
+    clients: usize,
+    time: Duration,
+    others: &[Process],
+    client: C,
+    operation: O,
+) -> Result<Figures>
 where
     C: AsyncFn(usize) -> Result<S>,
     S: Send + 'static,
@@ -46,6 +70,8 @@ where
     for number in 0..clients {
         states.push(client(number).await?);
     }
+    let processes: Vec<Process> = [("clients", std::process::id())].iter().chain(others).copied().collect();
+    let before = cpu::seconds(&processes)?;
     let begin = Instant::now();
     let tasks = states.into_iter().enumerate().map(|(number, mut state)| {
         let operation = operation.clone();
@@ -70,6 +96,10 @@ where
     for task in tasks {
         latencies.extend(task.await??);
     }
+    let per_second = latencies.len() as f64 / begin.elapsed().as_secs_f64();
+    let each = |(before, after): (f64, f64)| (after - before) / latencies.len() as f64 * 1e6;
+    let cpu = before.into_iter().zip(cpu::seconds(&processes)?).map(each);
+    let cpu = processes.iter().map(|(name, _)| *name).zip(cpu).collect();
     latencies.sort_unstable();
-    Ok(Figures { per_second: latencies.len() as f64 / begin.elapsed().as_secs_f64(), latencies })
+    Ok(Figures { per_second, latencies, cpu })
 }

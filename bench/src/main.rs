@@ -12,6 +12,8 @@
     reason = "it prints figures, and has nobody to protect"
 )]
 
+mod bare;
+mod cpu;
 mod decode;
 mod directory;
 mod http;
@@ -39,6 +41,9 @@ struct Arguments {
     /// How many people the directory has.
     #[arg(long, default_value_t = 10_000)]
     users: usize,
+    /// What the floors need to know.
+    #[arg(long, hide = true, default_value = "")]
+    argument: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,11 +62,22 @@ enum What {
     Sync,
     /// Everything.
     All,
+    /// The floor of `me`; started by it.
+    #[value(hide = true)]
+    BareMe,
+    /// The floor of `sign-in` over HTTP; started by it.
+    #[value(hide = true)]
+    BareSignIn,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    match arguments.what {
+        What::BareMe => return bare::serve_me(arguments.argument).await,
+        What::BareSignIn => return bare::serve_sign_in(&arguments.argument).await,
+        _ => {}
+    }
     let time = Duration::from_secs(arguments.seconds);
     let wanted = |what| arguments.what == what || arguments.what == What::All;
     if wanted(What::Store) {

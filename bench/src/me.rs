@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use axum::http::header::CONTENT_TYPE;
-use axum::{Router, routing};
 use bindery_tests::Bindery;
 
+use crate::bare::Bare;
+use crate::cpu::Process;
 use crate::directory::{Directory, PASSWORD, uid};
 use crate::http::{Client, get, sign_in};
 use crate::load::{self, Figures};
@@ -25,34 +25,18 @@ pub(crate) async fn run(directory: &Directory, time: Duration) -> Result<()> {
     let body = client.send(&me).await?;
     ensure!(body.status == 200, "me: {} {}", body.status, body.body);
 
-    let bare = bare(body.body, time).await?;
+    let floor = Bare::start("bare-me", &body.body).await?;
+    let bare = measure(floor.port, get("/api/v1/me", None), time, &[floor.process()?]).await?;
     bare.print("a bare axum handler");
-    let session = measure(server.port(), me, time).await?;
+    let session = measure(server.port(), me, time, &[("server", server.pid())]).await?;
     session.print("/api/v1/me");
-    println!("  {:<34} {:>9.2}", "ratio", session.per_second() / bare.per_second());
+    session.print_ratio("the bare handler", &bare);
     Ok(())
 }
 
-/// The floor, in this process: the machine is as busy either way.
-async fn bare(body: String, time: Duration) -> Result<Figures> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
-    let handler = move || {
-        let body = body.clone();
-        async move { ([(CONTENT_TYPE, "application/json")], body) }
-    };
-    let server =
-        tokio::spawn(
-            async move { axum::serve(listener, Router::new().route("/api/v1/me", routing::get(handler))).await },
-        );
-    let figures = measure(port, get("/api/v1/me", None), time).await;
-    server.abort();
-    figures
-}
-
-async fn measure(port: u16, request: Vec<u8>, time: Duration) -> Result<Figures> {
+async fn measure(port: u16, request: Vec<u8>, time: Duration, others: &[Process]) -> Result<Figures> {
     let connect = async |_| Ok((Client::connect(port).await?, request.clone()));
-    load::run(CLIENTS, time, connect, |(mut client, request), _| async move {
+    load::run(CLIENTS, time, others, connect, |(mut client, request), _| async move {
         let result = client.expect(&request, 200).await;
         ((client, request), result)
     })

@@ -1,13 +1,16 @@
-//! JSON sign-ins a second, against the raw loop of search and bind on the same slapd.
+//! JSON sign-ins a second, against the raw loop of search and bind on the same slapd, and against a bare axum handler that
+//! does the same and nothing else.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bindery_tests::Bindery;
 
+use crate::bare::Bare;
+use crate::cpu::Process;
 use crate::directory::{ACTIVE, Directory, PASSWORD, uid};
 use crate::http::{Client, sign_in};
-use crate::load;
+use crate::load::{self, Figures};
 use crate::start::resident;
 
 pub(crate) async fn run(directory: &Directory, time: Duration) -> Result<()> {
@@ -16,24 +19,30 @@ pub(crate) async fn run(directory: &Directory, time: Duration) -> Result<()> {
     let server = bindery.serve();
     let port = server.port();
     everybody_once(port).await.context("the first sign-in of each")?;
+    let bare = Bare::start("bare-sign-in", &directory.url()).await?;
+    let [slapd] = directory.process()?;
     for clients in [1, 8, 32] {
         let raw = directory.raw(clients, time).await?;
         raw.print(&format!("{clients} clients, raw search and bind"));
-        let http = load::run(
-            clients,
-            time,
-            async |_| Client::connect(port).await,
-            |mut client, turn| async move {
-                let result = client.expect(&sign_in(&uid(turn % ACTIVE), PASSWORD), 200).await;
-                (client, result)
-            },
-        )
-        .await?;
+        let floor = measure(bare.port, clients, time, &[slapd, bare.process()?]).await?;
+        floor.print(&format!("{clients} clients, the same behind axum"));
+        floor.print_ratio("raw", &raw);
+        let http = measure(port, clients, time, &[slapd, ("server", server.pid())]).await?;
         http.print(&format!("{clients} clients, POST /login"));
-        println!("  {:<34} {:>9.2}", "ratio", http.per_second() / raw.per_second());
+        http.print_ratio("raw", &raw);
+        http.print_ratio("bare axum", &floor);
     }
     println!("  resident after that: {:.1} MB", resident(server.pid())?);
     Ok(())
+}
+
+async fn measure(port: u16, clients: usize, time: Duration, others: &[Process]) -> Result<Figures> {
+    let connect = async |_| Client::connect(port).await;
+    load::run(clients, time, others, connect, |mut client, turn| async move {
+        let result = client.expect(&sign_in(&uid(turn % ACTIVE), PASSWORD), 200).await;
+        (client, result)
+    })
+    .await
 }
 
 /// Signs in everybody who will, so that what is measured is people coming back.
