@@ -1,7 +1,7 @@
 //! SQLite has one writer. Plans that wait for it go into one transaction together: under load that saves
 //! most of the commits, and nobody waits longer than for the transaction before.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
@@ -15,9 +15,13 @@ const MOST: usize = 64;
 
 /// Plans that wait for the writer.
 #[derive(Default)]
-pub(crate) struct Queue {
-    waiting: Mutex<Vec<Waiting>>,
-    turn: tokio::sync::Mutex<()>,
+pub(crate) struct Queue(Mutex<Line>);
+
+#[derive(Default)]
+struct Line {
+    waiting: Vec<Waiting>,
+    /// Whether a task serves the line.
+    served: bool,
 }
 
 struct Waiting {
@@ -45,41 +49,77 @@ impl Queue {
         now: DateTime<Utc>,
     ) -> Result<Applied, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.waiting().push(Waiting { plan: plan.clone(), now, answer });
-        let (queue, line) = (self.clone(), db.clone());
-        // A task of its own: a request that is given up must not take others' plans with it.
-        tokio::spawn(async move {
-            let _turn = queue.turn.lock().await;
-            queue.serve(&line).await;
-        });
+        let served = {
+            let mut line = self.line();
+            line.waiting.push(Waiting { plan: plan.clone(), now, answer });
+            std::mem::replace(&mut line.served, true)
+        };
+        if !served {
+            // A task of its own: a request that is given up must not take others' plans with it.
+            let service = Service { queue: self.clone(), over: false };
+            let db = db.clone();
+            tokio::spawn(async move { service.run(&db).await });
+        }
         answered.await.unwrap_or_else(|_| Err(StoreError::unavailable(&db.line.store, Trouble::Closed)))
     }
 
-    async fn serve(&self, db: &Db) {
-        let batch: Vec<Waiting> = {
-            let mut waiting = self.waiting();
-            let most = waiting.len().min(MOST);
-            waiting.drain(..most).collect()
-        };
-        let done = if batch.len() > 1 { together(db, &batch).await.ok() } else { None };
-        match done {
-            Some(results) => {
-                for (waiting, applied) in batch.into_iter().zip(results) {
-                    let _ = waiting.answer.send(Ok(applied));
-                }
-            }
-            // Nothing was written. One of them is a conflict, or the database is in trouble: each finds out for itself.
-            None => {
-                for waiting in batch {
-                    let result = alone(db, &waiting.plan, waiting.now).await;
-                    let _ = waiting.answer.send(result);
-                }
-            }
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever serves the line, until it is empty.
+struct Service {
+    queue: Arc<Queue>,
+    over: bool,
+}
+
+impl Service {
+    async fn run(mut self, db: &Db) {
+        while let Some(batch) = self.next() {
+            serve(db, batch).await;
         }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Those whose turn it is. Nobody: then whoever comes next starts another service.
+    fn next(&mut self) -> Option<Vec<Waiting>> {
+        let mut line = self.queue.line();
+        let most = line.waiting.len().min(MOST);
+        if most == 0 {
+            line.served = false;
+            self.over = true;
+            return None;
+        }
+        Some(line.waiting.drain(..most).collect())
+    }
+}
+
+impl Drop for Service {
+    /// Cut off midway, as when the runtime stops: those who wait are told so instead of waiting for ever.
+    fn drop(&mut self) {
+        if !self.over {
+            let mut line = self.queue.line();
+            line.served = false;
+            line.waiting.clear();
+        }
+    }
+}
+
+async fn serve(db: &Db, batch: Vec<Waiting>) {
+    let done = if batch.len() > 1 { together(db, &batch).await.ok() } else { None };
+    match done {
+        Some(results) => {
+            for (waiting, applied) in batch.into_iter().zip(results) {
+                let _ = waiting.answer.send(Ok(applied));
+            }
+        }
+        // Nothing was written. One of them is a conflict, or the database is in trouble: each finds out for itself.
+        None => {
+            for waiting in batch {
+                let result = alone(db, &waiting.plan, waiting.now).await;
+                let _ = waiting.answer.send(result);
+            }
+        }
     }
 }
 
