@@ -30,6 +30,8 @@ struct Run<'a> {
     users: BTreeMap<Uuid, User>,
     /// Those of them that have to be written.
     dirty: BTreeSet<Uuid>,
+    /// Users whose sign-in is among the statements already.
+    signed_in: BTreeSet<Uuid>,
     /// Statements that wait to be run together: nobody reads what they answer but how many rows they touched.
     pending: Vec<(Statement, Option<&'static str>)>,
     applied: Applied,
@@ -149,6 +151,7 @@ async fn run(tx: &mut Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Applied, St
         now,
         users: BTreeMap::new(),
         dirty: BTreeSet::new(),
+        signed_in: BTreeSet::new(),
         pending: Vec::new(),
         applied: Applied::default(),
     };
@@ -180,7 +183,7 @@ impl Run<'_> {
             if plan.changes.iter().any(|change| change.rewrites() == Some(id)) {
                 self.take_user(id, version, bump).await?;
             } else {
-                self.hold_user(id, version, bump);
+                self.hold_user(id, version, bump, plan.changes.contains(&Change::SignedIn { user: id }));
             }
         }
         Ok(())
@@ -197,12 +200,16 @@ impl Run<'_> {
         self.later(sql, args![user, own.unwrap_or_default()], None);
     }
 
-    /// The same where nobody needs to see the row.
-    fn hold_user(&mut self, id: Uuid, version: Option<i64>, bump: bool) {
+    /// The same where nobody needs to see the row. A sign-in is written along: the row is the same.
+    fn hold_user(&mut self, id: Uuid, version: Option<i64>, bump: bool, signed_in: bool) {
         let sql = "UPDATE users SET version = version + $2, \
-                   updated_at = CASE WHEN $2 = 0 THEN updated_at ELSE $3 END \
+                   updated_at = CASE WHEN $2 = 0 THEN updated_at ELSE $3 END, \
+                   last_sign_in = CASE WHEN $5 THEN $3 ELSE last_sign_in END \
                    WHERE id = $1 AND ($4 IS NULL OR version = $4)";
-        self.later(sql, args![id, i64::from(bump), self.now, version], Some(MOVED));
+        self.later(sql, args![id, i64::from(bump), self.now, version, signed_in], Some(MOVED));
+        if signed_in {
+            self.signed_in.insert(id);
+        }
     }
 
     async fn take_user(&mut self, id: Uuid, version: Option<i64>, bump: bool) -> Result<(), StoreError> {
@@ -231,7 +238,7 @@ impl Run<'_> {
 
     /// A statement for later; `or` is the conflict if it touches no row.
     fn later(&mut self, sql: &'static str, args: Vec<Arg>, or: Option<&'static str>) {
-        self.pending.push((Statement { sql, args }, or));
+        self.pending.push((Statement::new(sql, args), or));
     }
 
     /// Runs what waits. Whatever reads has to do this first.

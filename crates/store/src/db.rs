@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Decode, Executor, Row as _, SqlSafeStr, SqlStr, Transaction, Type};
+use sqlx::{AssertSqlSafe, Decode, Either, Executor, Row as _, SqlSafeStr, SqlStr, Transaction, Type};
 use uuid::Uuid;
 
 use crate::apply::Queue;
@@ -211,6 +211,38 @@ impl Db {
         Ok(self.rows(sql, args).await?.into_iter().next())
     }
 
+    /// Reads with several statements, outside any transaction, and answers the rows of each. SQLite takes them as one
+    /// text, see [`Tx::execute_all`].
+    pub(crate) async fn rows_of_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
+        let mut answers = Vec::with_capacity(statements.len());
+        match &self.pool {
+            Pool::Sqlite { readers, .. } => {
+                let (sql, args) = joined(statements);
+                let read = async {
+                    let mut results = readers.fetch_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
+                    let mut rows = Vec::new();
+                    while let Some(result) = results.try_next().await? {
+                        match result {
+                            Either::Right(row) => rows.push(DriverRow::Sqlite(row)),
+                            // The end of one statement.
+                            Either::Left(_) => answers.push(self.line.name(rows.drain(..))),
+                        }
+                    }
+                    Ok(())
+                };
+                self.line.bounded(read).await?;
+            }
+            Pool::Postgres(pool) => {
+                let mut connection = self.line.bounded(pool.acquire()).await?;
+                for Statement { sql, args } in statements {
+                    let rows = self.line.bounded(for_postgres(sql, args).fetch_all(&mut *connection)).await?;
+                    answers.push(self.line.name(rows.into_iter().map(DriverRow::Postgres)));
+                }
+            }
+        }
+        Ok(answers)
+    }
+
     /// Writes with one statement, a transaction of its own, and answers how many rows it touched.
     pub(crate) async fn execute(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64, StoreError> {
         let sql = sql.into_sql_str();
@@ -299,7 +331,7 @@ impl Tx {
             DriverTx::Postgres(tx) => {
                 let mut counts = Vec::with_capacity(statements.len());
                 for Statement { sql, args } in statements {
-                    let result = for_postgres(sql.into_sql_str(), args).execute(&mut **tx);
+                    let result = for_postgres(sql, args).execute(&mut **tx);
                     counts.push(self.line.bounded(result).await?.rows_affected());
                 }
                 Ok(counts)
@@ -327,15 +359,21 @@ impl Tx {
 
 /// A statement with its arguments.
 pub(crate) struct Statement {
-    pub(crate) sql: &'static str,
-    pub(crate) args: Vec<Arg>,
+    sql: SqlStr,
+    args: Vec<Arg>,
+}
+
+impl Statement {
+    pub(crate) fn new(sql: impl SqlSafeStr, args: Vec<Arg>) -> Self {
+        Self { sql: sql.into_sql_str(), args }
+    }
 }
 
 /// Statements as one text, the parameters of each numbered after those of the ones before.
 fn joined(statements: Vec<Statement>) -> (String, Vec<Arg>) {
     let (mut text, mut args) = (String::new(), Vec::new());
     for statement in statements {
-        let mut parts = statement.sql.split('$');
+        let mut parts = statement.sql.as_str().split('$');
         text.push_str(parts.next().unwrap_or_default());
         for part in parts {
             let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -362,8 +400,8 @@ mod tests {
 
     #[test]
     fn joined_statements_keep_their_own_parameters() {
-        let one = Statement { sql: "UPDATE a SET x = $2 WHERE y = $1", args: args!["one", 2_i64] };
-        let other = Statement { sql: "DELETE FROM b WHERE z = $1 OR z = $1", args: args![true] };
+        let one = Statement::new("UPDATE a SET x = $2 WHERE y = $1", args!["one", 2_i64]);
+        let other = Statement::new("DELETE FROM b WHERE z = $1 OR z = $1", args![true]);
         let (text, args) = joined(vec![one, other]);
         assert_eq!(text, "UPDATE a SET x = $2 WHERE y = $1;DELETE FROM b WHERE z = $3 OR z = $3;");
         assert_eq!(args.len(), 3);

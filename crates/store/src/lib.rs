@@ -56,6 +56,7 @@ pub use plan::{Applied, Change, Expected, Field, GroupRef, NewGroup, Plan};
 pub use rosters::Roster;
 pub use snapshot::{Snapshot, SnapshotRequest};
 pub use sync::{LinkName, SyncedLink};
-pub use throttle::{Attempt, Limit, Throttle, ThrottleKind};
+
+pub use throttle::{Limit, Throttle, ThrottleKind};
 pub use url::StoreUrl;
 pub use watch::{Revoked, Watch};

@@ -6,7 +6,7 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::StoreError;
-use crate::db::{Arg, Db, Dialect, Row, Tx};
+use crate::db::{Arg, Db, Dialect, Row, Statement, Tx};
 
 /// Rows of one statement that writes.
 const PARTS: [usize; 5] = [500, 100, 20, 4, 1];
@@ -101,15 +101,16 @@ impl Db {
     pub(crate) async fn look_up(&self, sql: &str, lead: &[Arg], values: &[Arg]) -> Result<Vec<Row>, StoreError> {
         let mut found = Vec::new();
         for part in values.chunks(LONGEST) {
-            found.extend(self.look_up_each(sql, lead, &[part]).await?);
+            let (text, args) = look_up(sql, lead, &[part], self.dialect());
+            found.extend(self.rows(text, args).await?);
         }
         Ok(found)
     }
 
-    /// What a text with several lists finds, each of them of at most [`LONGEST`] values.
-    pub(crate) async fn look_up_each(&self, sql: &str, lead: &[Arg], lists: &[&[Arg]]) -> Result<Vec<Row>, StoreError> {
+    /// The statement for a text with several lists, each of them of at most [`LONGEST`] values.
+    pub(crate) fn looking_up(&self, sql: &str, lead: &[Arg], lists: &[&[Arg]]) -> Statement {
         let (text, args) = look_up(sql, lead, lists, self.dialect());
-        self.rows(text, args).await
+        Statement::new(text, args)
     }
 }
 

@@ -65,6 +65,14 @@ macro_rules! link_columns {
 }
 pub(crate) use link_columns;
 
+/// What [`Row::membership`] reads, and whose it is.
+macro_rules! membership_query {
+    () => {
+        "SELECT m.user_id, m.owner, g.id AS group_id, g.name, g.name_key \
+         FROM memberships m JOIN groups g ON g.id = m.group_id"
+    };
+}
+
 /// The links of a left join: a user without any has one row without one.
 pub(crate) fn joined_links(rows: &[Row]) -> Result<Vec<Link>, StoreError> {
     let mut links = Vec::with_capacity(rows.len());
@@ -125,8 +133,7 @@ impl Store {
     async fn snapshots_of_one_source(&self, requests: &[SnapshotRequest]) -> Result<Vec<Snapshot>, StoreError> {
         let Some(source) = requests.first().map(|request| request.source.as_str()) else { return Ok(Vec::new()) };
         // Users come first: whatever changes after that moves their version, and the plan is refused.
-        let mut states = self.concerned(source, requests).await?;
-        self.add_memberships(&mut states).await?;
+        let states = self.concerned(source, requests).await?;
         let found = Found::new(source, &states);
 
         let keys: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_keys).collect();
@@ -147,19 +154,26 @@ impl Store {
         Ok(requests.iter().map(snapshot).collect())
     }
 
-    /// Users with their links, from one query, by name.
+    /// Users with their links and memberships, by name, all in one go: for one person the second would cost as much as
+    /// the first.
     async fn concerned(&self, source: &str, requests: &[SnapshotRequest]) -> Result<Vec<UserState>, StoreError> {
         // Several selects in one, each of which has an index. With OR between them PostgreSQL would read all users.
-        let sql = concat!(
+        macro_rules! concerned {
+            () => {
+                "(SELECT own.user_id FROM links own WHERE own.source = $1 AND own.kind = 'user' AND own.unique_id IN ({}) \
+                 UNION SELECT named.id FROM users named WHERE named.username_key IN ({}) \
+                 UNION SELECT mailed.id FROM users mailed WHERE mailed.email_key <> '' AND mailed.email_key IN ({}))"
+            };
+        }
+        let users = concat!(
             "SELECT ",
             user_columns!(),
             ", ",
             link_columns!(),
-            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.id IN (\
-             SELECT own.user_id FROM links own WHERE own.source = $1 AND own.kind = 'user' AND own.unique_id IN ({}) \
-             UNION SELECT named.id FROM users named WHERE named.username_key IN ({}) \
-             UNION SELECT mailed.id FROM users mailed WHERE mailed.email_key <> '' AND mailed.email_key IN ({}))"
+            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.id IN ",
+            concerned!()
         );
+        let memberships = concat!(membership_query!(), " WHERE m.user_id IN ", concerned!());
         let list = |keys: BTreeSet<&str>| -> Vec<Arg> {
             keys.into_iter().filter(|key| guard::findable(key)).map(Arg::from).collect()
         };
@@ -167,7 +181,10 @@ impl Store {
         let names = list(requests.iter().map(|request| request.username_key.as_str()).collect());
         let mails = list(requests.iter().filter_map(|request| request.email_key.as_deref()).collect());
         let lead = args![if guard::findable(source) { source } else { "" }];
-        let rows = self.db.look_up_each(sql, &lead, &[&entries, &names, &mails]).await?;
+        let lists: [&[Arg]; 3] = [&entries, &names, &mails];
+        let statements = [users, memberships].map(|sql| self.db.looking_up(sql, &lead, &lists));
+        let mut answers = self.db.rows_of_all(statements.into()).await?.into_iter();
+        let (rows, memberships) = (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
 
         let mut states: HashMap<Uuid, UserState> = HashMap::with_capacity(rows.len());
         for row in &rows {
@@ -182,6 +199,7 @@ impl Store {
         let mut states: Vec<UserState> = states.into_values().collect();
         states.sort_unstable_by(|a, b| a.user.username_key.cmp(&b.user.username_key));
         states.iter_mut().for_each(|state| sort_links(&mut state.links));
+        give_memberships(&mut states, &memberships)?;
         Ok(states)
     }
 
@@ -200,17 +218,8 @@ impl Store {
 
     async fn add_memberships(&self, states: &mut [UserState]) -> Result<(), StoreError> {
         let users: Vec<Arg> = states.iter().map(|state| state.user.id.into()).collect();
-        let sql = "SELECT m.user_id, m.owner, g.id AS group_id, g.name, g.name_key \
-                   FROM memberships m JOIN groups g ON g.id = m.group_id WHERE m.user_id IN ({})";
-        let mut memberships: HashMap<Uuid, Vec<Membership>> = HashMap::with_capacity(states.len());
-        for row in self.db.look_up(sql, &[], &users).await? {
-            memberships.entry(row.get("user_id")?).or_default().push(row.membership()?);
-        }
-        for state in states {
-            state.memberships = memberships.remove(&state.user.id).unwrap_or_default();
-            state.memberships.sort_unstable_by(|a, b| (&a.group_key, &a.owner).cmp(&(&b.group_key, &b.owner)));
-        }
-        Ok(())
+        let sql = concat!(membership_query!(), " WHERE m.user_id IN ({})");
+        give_memberships(states, &self.db.look_up(sql, &[], &users).await?)
     }
 
     /// Links by the end that is here.
@@ -248,6 +257,18 @@ impl Store {
         let ids: Vec<Arg> = groups.iter().map(|group| group.id.into()).collect();
         Ok(with_links(groups, self.links_of("group_id", &ids).await?))
     }
+}
+
+fn give_memberships(states: &mut [UserState], rows: &[Row]) -> Result<(), StoreError> {
+    let mut memberships: HashMap<Uuid, Vec<Membership>> = HashMap::with_capacity(states.len());
+    for row in rows {
+        memberships.entry(row.get("user_id")?).or_default().push(row.membership()?);
+    }
+    for state in states {
+        state.memberships = memberships.remove(&state.user.id).unwrap_or_default();
+        state.memberships.sort_unstable_by(|a, b| (&a.group_key, &a.owner).cmp(&(&b.group_key, &b.owner)));
+    }
+    Ok(())
 }
 
 /// Gives each group its links. Each group once, by name.

@@ -1,7 +1,6 @@
-//! Counts failed attempts, so that guessing stays slow on any number of replicas.
+//! Counts failures, so that guessing stays slow on any number of replicas.
 //!
-//! An attempt is counted before it is made and taken back if it succeeds: that way a thousand parallel guesses cannot
-//! all pass the same count. A sliding window: never more than `limit` within any `window`.
+//! A sliding window: never more than `limit` within any `window`. Whoever has no failure has no row, and costs no write.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
 
-use crate::db::{Arg, Tx, args};
+use crate::db::{Arg, Row, Statement, Tx, args, placeholders};
 use crate::{Store, StoreError};
 
 /// What attempts are counted for.
@@ -41,31 +40,23 @@ pub struct Limit {
     pub limit: u32,
 }
 
-/// May somebody try?
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What became of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Throttle {
-    /// Yes, and the attempt counts as a failure until it is taken back.
-    Allowed(Attempt),
-    /// No.
-    Refused {
-        /// Which limit stands in the way.
+    /// It was counted under every key.
+    Counted,
+    /// A limit is reached already: it was counted under none.
+    Full {
+        /// Which limit.
         kind: ThrottleKind,
-        /// When to come back.
+        /// When the next one may be made.
         retry_after: Duration,
     },
 }
 
-/// An attempt that was allowed. Dropped, it stays a failure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "an attempt stays a failure until attempt_succeeded or attempt_void takes it back"]
-pub struct Attempt {
-    keys: Vec<(ThrottleKind, Vec<u8>)>,
-    at: i64,
-}
-
 impl Store {
-    /// Counts an attempt, if every limit allows it.
-    pub async fn try_attempt(
+    /// Counts a failure under every key, if none has reached its limit.
+    pub async fn count_failure(
         &self,
         limits: &[Limit],
         window: Duration,
@@ -75,61 +66,32 @@ impl Store {
         // Always in the same order, or two attempts could wait for each other's rows.
         limits.sort();
         let now_us = now.timestamp_micros();
-        let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+        let window = micros(window);
 
         let mut tx = self.db.begin().await?;
         let mut logs = Vec::with_capacity(limits.len());
         for Limit { kind, key, limit } in limits {
-            let key = Sha256::digest(key.as_bytes()).to_vec();
+            let key = hash(&key);
             let mut log = lock(&mut tx, kind, &key, now).await?;
             log.retain(|at| *at > now_us.saturating_sub(window));
             if let Some(oldest) = over(&log, limit) {
                 let wait = oldest.saturating_add(window).saturating_sub(now_us);
                 let retry_after = Duration::from_micros(wait.max(1).unsigned_abs());
-                return Ok(Throttle::Refused { kind, retry_after });
+                return Ok(Throttle::Full { kind, retry_after });
             }
             log.push(now_us);
             logs.push((kind, key, log));
         }
-        let mut keys = Vec::with_capacity(logs.len());
         for (kind, key, log) in logs {
             write(&mut tx, kind, &key, log, now).await?;
-            keys.push((kind, key));
         }
         tx.commit().await?;
-        Ok(Throttle::Allowed(Attempt { keys, at: now_us }))
-    }
-
-    /// The attempt was the right person: the user starts afresh, and the address has one failure less.
-    pub async fn attempt_succeeded(&self, attempt: &Attempt, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.take_back(attempt, true, now).await
-    }
-
-    /// The attempt says nothing about the password, as while the directory is down: it no longer counts.
-    pub async fn attempt_void(&self, attempt: &Attempt, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.take_back(attempt, false, now).await
-    }
-
-    async fn take_back(&self, attempt: &Attempt, forgive_user: bool, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
-        for (kind, key) in &attempt.keys {
-            if forgive_user && *kind == ThrottleKind::User {
-                tx.execute("DELETE FROM throttle WHERE kind = $1 AND key = $2", args![kind.as_str(), key.as_slice()])
-                    .await?;
-                continue;
-            }
-            let mut log = lock(&mut tx, *kind, key, now).await?;
-            if let Some(own) = log.iter().position(|at| *at == attempt.at) {
-                log.remove(own);
-            }
-            write(&mut tx, *kind, key, log, now).await?;
-        }
-        tx.commit().await
+        Ok(Throttle::Counted)
     }
 
     /// Forgets the failures of a user, by folded name: an administrator lets them try again.
     pub async fn clear_failures(&self, kind: ThrottleKind, key: &str) -> Result<(), StoreError> {
-        let key = Sha256::digest(key.as_bytes()).to_vec();
+        let key = hash(key);
         let sql = "DELETE FROM throttle WHERE kind = $1 AND key = $2";
         self.db.execute(sql, args![kind.as_str(), key.as_slice()]).await.map(drop)
     }
@@ -153,29 +115,63 @@ impl Store {
         window: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<usize>, StoreError> {
-        let keys: Vec<Vec<u8>> = limits.iter().map(|limit| Sha256::digest(limit.key.as_bytes()).to_vec()).collect();
-        let sql = format!(
-            "SELECT kind, key, attempts FROM throttle WHERE key IN ({})",
-            crate::db::placeholders(1, keys.len())
-        );
-        let args = keys.iter().map(|key| Arg::from(key.as_slice())).collect();
-        let since = now.timestamp_micros().saturating_sub(i64::try_from(window.as_micros()).unwrap_or(i64::MAX));
-        let mut counts = vec![0; limits.len()];
-        for row in self.db.rows(AssertSqlSafe(sql), args).await? {
-            let (kind, key): (String, Vec<u8>) = (row.get("kind")?, row.get("key")?);
-            let recent = row.json::<Vec<i64>>("attempts")?.iter().filter(|at| **at > since).count();
-            let same = limits.iter().zip(&keys).map(|(limit, own)| limit.kind.as_str() == kind && *own == key);
-            for (count, _) in counts.iter_mut().zip(same).filter(|(_, same)| *same) {
-                *count = recent;
-            }
-        }
-        Ok(counts)
+        let failures = Failures::of(limits, window, now);
+        let answers = self.db.rows_of_all(vec![failures.statement()]).await?;
+        failures.count(&answers.into_iter().next().unwrap_or_default())
     }
 
     /// Removes counts that nobody has added to since `before`. Answers how many.
     pub async fn sweep_failures(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
         self.db.execute("DELETE FROM throttle WHERE updated_at < $1", args![before]).await
     }
+}
+
+/// A question for the failures of several keys.
+pub(crate) struct Failures {
+    keys: Vec<(ThrottleKind, Vec<u8>)>,
+    since: i64,
+}
+
+impl Failures {
+    pub(crate) fn of(limits: &[Limit], window: Duration, now: DateTime<Utc>) -> Self {
+        let keys = limits.iter().map(|limit| (limit.kind, hash(&limit.key))).collect();
+        Self { keys, since: now.timestamp_micros().saturating_sub(micros(window)) }
+    }
+
+    pub(crate) fn statement(&self) -> Statement {
+        // With every kind there is, so that the primary key is of use.
+        let sql = format!(
+            "SELECT kind, key, attempts FROM throttle WHERE kind IN ('user', 'address') AND key IN ({})",
+            placeholders(1, self.keys.len() + 1)
+        );
+        // No hash is empty, and a list must not be.
+        let args =
+            [&[][..]].into_iter().chain(self.keys.iter().map(|(_, key)| key.as_slice())).map(Arg::from).collect();
+        Statement::new(AssertSqlSafe(sql), args)
+    }
+
+    /// How many each key has, in their order.
+    pub(crate) fn count(&self, rows: &[Row]) -> Result<Vec<usize>, StoreError> {
+        let mut counts = vec![0; self.keys.len()];
+        for row in rows {
+            let (kind, key): (String, Vec<u8>) = (row.get("kind")?, row.get("key")?);
+            let recent = row.json::<Vec<i64>>("attempts")?.iter().filter(|at| **at > self.since).count();
+            for (count, (own_kind, own_key)) in counts.iter_mut().zip(&self.keys) {
+                if own_kind.as_str() == kind && *own_key == key {
+                    *count = recent;
+                }
+            }
+        }
+        Ok(counts)
+    }
+}
+
+fn hash(key: &str) -> Vec<u8> {
+    Sha256::digest(key.as_bytes()).to_vec()
+}
+
+fn micros(window: Duration) -> i64 {
+    i64::try_from(window.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The attempt that has to leave the window before another may be made, if the limit is reached.

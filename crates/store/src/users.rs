@@ -1,9 +1,14 @@
 //! Reading users.
 
-use crate::db::{Row, args};
-use crate::snapshot::{joined_links, link_columns};
-use crate::{Deactivation, Flags, Link, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
+
+use crate::db::{Row, Statement, args};
+use crate::snapshot::{joined_links, link_columns};
+use crate::throttle::Failures;
+use crate::{Deactivation, Flags, Limit, Link, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
 
 /// The columns of a user, for a query on `users`.
 macro_rules! user_columns {
@@ -67,19 +72,23 @@ impl Store {
 
     /// The user with this folded name and their links, from one query.
     pub async fn user_with_links(&self, username_key: &str) -> Result<Option<(User, Vec<Link>)>, StoreError> {
-        if !guard::findable(username_key) {
-            return Ok(None);
-        }
-        let sql = concat!(
-            "SELECT ",
-            user_columns!(),
-            ", ",
-            link_columns!(),
-            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.username_key = $1 ORDER BY l.source"
-        );
-        let rows = self.db.rows(sql, args![username_key]).await?;
-        let Some(first) = rows.first() else { return Ok(None) };
-        Ok(Some((first.user()?, joined_links(&rows)?)))
+        let answers = self.db.rows_of_all(vec![with_links(username_key)]).await?;
+        first_with_links(&answers.into_iter().next().unwrap_or_default())
+    }
+
+    /// The same with [`Store::failures_of`], all in one go: what a sign-in has to know first.
+    pub async fn user_and_failures(
+        &self,
+        username_key: &str,
+        limits: &[Limit],
+        window: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(Option<(User, Vec<Link>)>, Vec<usize>), StoreError> {
+        let failures = Failures::of(limits, window, now);
+        let answers = self.db.rows_of_all(vec![with_links(username_key), failures.statement()]).await?;
+        let mut answers = answers.into_iter();
+        let user = first_with_links(&answers.next().unwrap_or_default())?;
+        Ok((user, failures.count(&answers.next().unwrap_or_default())?))
     }
 
     /// The user linked to an entry.
@@ -156,9 +165,27 @@ impl Store {
         &self,
         user: Uuid,
         source: &str,
-    ) -> Result<Option<(PasswordHash, chrono::DateTime<chrono::Utc>)>, StoreError> {
+    ) -> Result<Option<(PasswordHash, DateTime<Utc>)>, StoreError> {
         let sql = "SELECT hash, created_at FROM offline_verifiers WHERE user_id = $1 AND source = $2";
         let Some(row) = self.db.row(sql, args![user, source]).await? else { return Ok(None) };
         Ok(Some((PasswordHash::new(row.get::<String>("hash")?), row.get("created_at")?)))
     }
+}
+
+fn with_links(username_key: &str) -> Statement {
+    let sql = concat!(
+        "SELECT ",
+        user_columns!(),
+        ", ",
+        link_columns!(),
+        " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.username_key = $1 ORDER BY l.source"
+    );
+    // Nobody's name is empty.
+    let key = if guard::findable(username_key) { username_key } else { "" };
+    Statement::new(sql, args![key])
+}
+
+fn first_with_links(rows: &[Row]) -> Result<Option<(User, Vec<Link>)>, StoreError> {
+    let Some(first) = rows.first() else { return Ok(None) };
+    Ok(Some((first.user()?, joined_links(rows)?)))
 }

@@ -17,6 +17,7 @@ mod session;
 mod sign_in;
 mod source;
 mod throttle;
+mod turn;
 mod view;
 
 pub(crate) use attempt::chain;

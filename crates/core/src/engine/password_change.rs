@@ -3,13 +3,13 @@
 
 use super::attempt::{Rejection, Via, chain};
 use super::route::{Holder, Route};
-use super::sign_in::{Turn, level};
+use super::sign_in::level;
 use super::throttle;
+use super::turn::Turn;
 use super::{ActiveSource, Engine};
-use crate::name;
 use crate::password::Verdict;
 use bindery_directory::{Dn, PasswordChange as DirectoryAnswer, PasswordCheck, Person};
-use bindery_store::{Change, Limit, PasswordHash, Plan, ThrottleKind};
+use bindery_store::{Change, Limit, PasswordHash, Plan};
 use secrecy::{ExposeSecret, SecretString};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -85,13 +85,7 @@ impl Engine {
         address: Option<IpAddr>,
         turn: &mut Turn,
     ) -> Result<PasswordChange, Rejection> {
-        let route = self.route(wish.username).await;
-        if wish.via == Via::Http {
-            let address = address.map(|address| (ThrottleKind::Address, name::address_key(address)));
-            let user = (ThrottleKind::User, self.throttle_key(wish.username, &route));
-            self.take_turn(turn, address.into_iter().chain([user])).await?;
-        }
-        match route? {
+        match self.route_in_turn(wish.username, wish.via, address, turn).await? {
             Route::Local(user) => self.change_local(*user, wish.old, wish.new).await,
             Route::Sources { sources, names, .. } => self.change_in_directory(&sources, &names, wish, turn).await,
         }

@@ -25,6 +25,15 @@ impl Holder {
     }
 }
 
+/// A typed name, read but not looked up.
+pub(crate) struct Sought {
+    /// The only source that it can mean, where its domain says so.
+    source: Option<Arc<ActiveSource>>,
+    names: Vec<String>,
+    /// Under which somebody would have it in the store.
+    pub(crate) key: String,
+}
+
 /// Where to look.
 pub(crate) enum Route {
     /// These sources, one after the other, each for these names; `held` is who has the name in the store.
@@ -46,47 +55,58 @@ impl Engine {
 
     /// Where a typed name is looked up. Asks the store, never a directory.
     pub(crate) async fn route(&self, typed: &str) -> Result<Route, Rejection> {
+        let sought = self.sought(typed)?;
+        let held = self.store().user_with_links(&sought.key).await?;
+        self.route_of(sought, held)
+    }
+
+    /// What a typed name means by itself.
+    pub(crate) fn sought(&self, typed: &str) -> Result<Sought, Rejection> {
         // Directories take outer space for insignificant; so must whatever is compared here.
         let typed = typed.trim();
         if typed.is_empty() || typed.len() > MAX_NAME || typed.contains('\0') {
             return Err(Rejection::refused(Reason::NoSuchUser, "no such name can exist"));
         }
-        match self.with_domains(|domains| name::parse(typed, domains)) {
+        let (source, names) = match self.with_domains(|domains| name::parse(typed, domains)) {
             Asked::UnknownDomain(domain) => {
                 let detail =
                     format!("domain {domain:?} is not configured; give a source this domain, or add [sources.\"*\"]");
-                Err(Rejection::refused(Reason::UnknownDomain, detail))
+                return Err(Rejection::refused(Reason::UnknownDomain, detail));
             }
-            Asked::Source { slug, names } => {
-                let Some(source) = self.source(&slug) else {
-                    return Err(Rejection::unavailable("the configuration changed meanwhile"));
-                };
-                let key = names.last().map(|name| username_key(name)).unwrap_or_default();
-                let held = self.holder(&key).await?.filter(|held| held.link(&source.slug).is_some());
-                Ok(Route::Sources { sources: vec![source], names, held: held.map(Box::new) })
-            }
-            Asked::Anyone(name) => self.route_unqualified(name).await,
-        }
+            Asked::Source { slug, names } => match self.source(&slug) {
+                Some(source) => (Some(source), names),
+                None => return Err(Rejection::unavailable("the configuration changed meanwhile")),
+            },
+            Asked::Anyone(name) => (None, vec![name]),
+        };
+        let key = names.last().map(|name| username_key(name)).unwrap_or_default();
+        Ok(Sought { source, names, key })
     }
 
-    async fn route_unqualified(&self, name: String) -> Result<Route, Rejection> {
+    /// Where to look for a name that these have in the store.
+    pub(crate) fn route_of(&self, sought: Sought, held: Option<(User, Vec<Link>)>) -> Result<Route, Rejection> {
+        let held = held.map(|(user, links)| Box::new(Holder { user, links }));
+        let Sought { source, names, .. } = sought;
+        if let Some(source) = source {
+            let held = held.filter(|held| held.link(&source.slug).is_some());
+            return Ok(Route::Sources { sources: vec![source], names, held });
+        }
         let all = self.sources();
-        let held = self.holder(&username_key(&name)).await?;
         let Some(held) = held else {
-            return Ok(Route::Sources { sources: all.to_vec(), names: vec![name], held: None });
+            return Ok(Route::Sources { sources: all.to_vec(), names, held: None });
         };
         if held.links.is_empty() {
             if held.user.password_hash.is_some() && self.settings().local_users {
-                return Ok(Route::Local(Box::new(held)));
+                return Ok(Route::Local(held));
             }
-            return Ok(Route::Sources { sources: all.to_vec(), names: vec![name], held: None });
+            return Ok(Route::Sources { sources: all.to_vec(), names, held: None });
         }
         let own: Vec<_> = all.iter().filter(|source| held.link(&source.slug).is_some()).cloned().collect();
         if own.is_empty() {
             let detail = "their source is no longer configured; unlink the user or configure the source again";
             return Err(Rejection::refused(Reason::NoSuchUser, detail));
         }
-        Ok(Route::Sources { sources: own, names: vec![name], held: Some(Box::new(held)) })
+        Ok(Route::Sources { sources: own, names, held: Some(held) })
     }
 
     /// The key that failures of a name are counted under: in its source, or by itself while that is open.
@@ -106,8 +126,16 @@ impl Engine {
         }
     }
 
-    async fn holder(&self, key: &str) -> Result<Option<Holder>, Rejection> {
-        let found = self.store().user_with_links(key).await?;
-        Ok(found.map(|(user, links)| Holder { user, links }))
+    /// Every key that [`Engine::throttle_key`] may turn out to give.
+    pub(crate) fn possible_throttle_keys(&self, sought: &Sought) -> Vec<String> {
+        let name = sought.names.last().map_or("", String::as_str);
+        match &sought.source {
+            Some(source) => vec![name::key_in_source(&source.slug, name)],
+            None => {
+                let own = self.sources();
+                let slugs = own.iter().map(|source| source.slug.as_str()).chain([""]);
+                slugs.map(|slug| name::key_in_source(slug, name)).chain([name::fold(name)]).collect()
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::admission::Admission;
 use super::admit::{Admitted, Entering};
 use super::attempt::{Attempt, Rejection, SignIn, Via, chain};
 use super::route::{Holder, Route};
-use super::throttle::{self, Permit};
+use super::turn::Turn;
 use super::{ActiveSource, Engine, session};
 use crate::events::Event;
 use crate::name;
@@ -13,7 +13,7 @@ use crate::{Outcome, Reason};
 use bindery_directory::{
     AccountState, Authentication, DirectoryError, Found, PasswordCheck, Person, Reader, Refusal, Whereabouts,
 };
-use bindery_store::{Change, Limit, NewAudit, PasswordHash, Plan, ThrottleKind};
+use bindery_store::{Change, NewAudit, PasswordHash, Plan};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use std::time::Duration;
@@ -25,16 +25,6 @@ const LONGEST_PASSWORD: usize = 64 * 1024;
 /// Refusals before a correct password end on a multiple of this, whatever work they took: long
 /// enough for an argon2 run or a directory's answer, so that their time tells nobody apart.
 const LEVEL: Duration = Duration::from_millis(250);
-
-/// Leave to try, and what a failure counts for.
-#[derive(Default)]
-pub(crate) struct Turn(Vec<Permit>);
-
-impl Turn {
-    pub(crate) fn counted(&self) -> impl Iterator<Item = &(Limit, usize)> {
-        self.0.iter().flat_map(|permit| &permit.counted)
-    }
-}
 
 impl Engine {
     /// A sign-in, for real: checks, decides, writes, and (over HTTP) starts a session.
@@ -63,13 +53,7 @@ impl Engine {
         if password.len() > LONGEST_PASSWORD {
             return Err(Rejection::refused(Reason::BadCredentials, "no directory takes a password as long as that"));
         }
-        let route = self.route(&attempt.username).await;
-        if attempt.via == Via::Http {
-            let address = attempt.address.map(|address| (ThrottleKind::Address, name::address_key(address)));
-            let user = (ThrottleKind::User, self.throttle_key(&attempt.username, &route));
-            self.take_turn(turn, address.into_iter().chain([user])).await?;
-        }
-        match route? {
+        match self.route_in_turn(&attempt.username, attempt.via, attempt.address, turn).await? {
             Route::Local(user) => self.by_local_password(attempt, *user).await,
             Route::Sources { sources, names, held } => {
                 for source in &sources {
@@ -312,62 +296,6 @@ impl Engine {
         self.tell(&Event::SignInFailed { typed: attempt.username.clone(), outcome, reason });
         rejection.into()
     }
-
-    /// Names that the directory takes for one person are counted as one: under what their first login attribute says.
-    pub(crate) async fn fold_spellings(
-        &self,
-        turn: &mut Turn,
-        source: &ActiveSource,
-        person: &Person,
-    ) -> Result<(), Rejection> {
-        let attribute = source.directory.settings().users.login_attributes.first();
-        let name = attribute.and_then(|attribute| person.entry.text(attribute)).unwrap_or(&person.unique_id);
-        self.count_as(turn, name::key_in_source(&source.slug, name)).await
-    }
-
-    /// Counts an attempt for somebody under one more key, unless it is counted there already.
-    async fn count_as(&self, turn: &mut Turn, own: String) -> Result<(), Rejection> {
-        if turn.counted().any(|(limit, _)| limit.kind == ThrottleKind::User && limit.key == own) {
-            return Ok(());
-        }
-        self.take_turn(turn, [(ThrottleKind::User, own)]).await
-    }
-
-    pub(crate) async fn take_turn(
-        &self,
-        turn: &mut Turn,
-        keys: impl IntoIterator<Item = (ThrottleKind, String)>,
-    ) -> Result<(), Rejection> {
-        let limits = self.settings().throttle;
-        let limit = |(kind, key)| match kind {
-            ThrottleKind::User => Limit { kind, key, limit: limits.per_user },
-            ThrottleKind::Address => Limit { kind, key, limit: limits.per_address },
-        };
-        let wanted = keys.into_iter().map(limit).collect();
-        turn.0.push(self.0.gate.enter(self.store(), wanted, limits.window, self.now()).await?);
-        Ok(())
-    }
-
-    /// Counts a wrong guess; forgets those of a user who is in. An outage counts for nothing.
-    async fn settle_turn(&self, judged: &Result<Admitted, Rejection>, turn: &Turn) {
-        let right = match judged {
-            Ok(_) => true,
-            Err(rejection) if counts(rejection) => {
-                let keys: Vec<Limit> = turn.counted().map(|(limit, _)| limit.clone()).collect();
-                throttle::record(self.store(), &keys, self.settings().throttle.window, self.now()).await;
-                false
-            }
-            Err(rejection) => rejection.password_verified,
-        };
-        if !right {
-            return;
-        }
-        for (limit, _) in turn.counted().filter(|(limit, failures)| limit.kind == ThrottleKind::User && *failures > 0) {
-            if let Err(error) = self.store().clear_failures(limit.kind, &limit.key).await {
-                tracing::error!(target: "bindery_core::throttle", error = chain(&error), "failures could not be cleared");
-            }
-        }
-    }
 }
 
 /// What one source found out about a password.
@@ -400,13 +328,6 @@ pub(crate) fn find_failed(source: &ActiveSource, error: &DirectoryError) -> Reje
         }
         error => Rejection::unavailable(chain(error)).at(&source.slug, None),
     }
-}
-
-/// Whether a refusal says that somebody guessed.
-fn counts(rejection: &Rejection) -> bool {
-    rejection.outcome == Outcome::Refused
-        && !rejection.password_verified
-        && !matches!(rejection.reason, Some(Reason::Throttled | Reason::EmptyPassword))
 }
 
 fn judge_password(check: PasswordCheck) -> Result<AccountState, Rejection> {

@@ -8,7 +8,7 @@
 
 use super::attempt::Rejection;
 use crate::Reason;
-use bindery_store::{Limit, Store, Throttle, ThrottleKind};
+use bindery_store::{Limit, Link, Store, StoreError, Throttle, ThrottleKind, User};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,19 +78,30 @@ impl Gate {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a turn under every limit, or refuses.
+    /// Makes ready to read failures before anybody knows which of them matter.
+    pub(crate) fn glance(&self, limits: Vec<Limit>) -> Glance {
+        let visit = Visit::new(self, limits);
+        Glance { seen: visit.ended(), visit, failures: Vec::new() }
+    }
+
+    /// Waits for a turn under every limit, or refuses. A glance at them spares the first read.
     pub(crate) async fn enter(
         &self,
         store: &Store,
         limits: Vec<Limit>,
         window: Duration,
         now: DateTime<Utc>,
+        glance: Option<Glance>,
     ) -> Result<Permit, Rejection> {
-        let visit = Visit::new(self, &limits);
+        let mut read = glance.as_ref().and_then(|glance| glance.at(&limits));
+        let visit = Visit::new(self, limits);
+        let limits = &visit.limits;
         let until = Instant::now() + self.patience;
         loop {
-            let seen = visit.ended();
-            let failures = store.failures_of(&limits, window, now).await?;
+            let (seen, failures) = match read.take() {
+                Some(read) => read,
+                None => (visit.ended(), store.failures_of(limits, window, now).await?),
+            };
             if let Some((limit, _)) =
                 limits.iter().zip(&failures).find(|(limit, count)| **count >= limit.limit as usize)
             {
@@ -116,19 +127,55 @@ impl Gate {
     }
 }
 
-/// Somebody at the gate; keeps the slots alive while they wait.
-struct Visit<'a> {
-    gate: &'a Gate,
-    limits: &'a [Limit],
+/// Failures read for every limit that an attempt may turn out to fall under.
+#[derive(Debug)]
+pub(crate) struct Glance {
+    /// So that nobody ends unnoticed after the read.
+    visit: Visit,
+    seen: Vec<u64>,
+    failures: Vec<usize>,
 }
 
-impl<'a> Visit<'a> {
-    fn new(gate: &'a Gate, limits: &'a [Limit]) -> Self {
+impl Glance {
+    /// Reads them, and who has a name.
+    pub(crate) async fn read(
+        &mut self,
+        store: &Store,
+        username_key: &str,
+        window: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(User, Vec<Link>)>, StoreError> {
+        let limits = &self.visit.limits;
+        let (held, failures) = store.user_and_failures(username_key, limits, window, now).await?;
+        self.failures = failures;
+        Ok(held)
+    }
+
+    /// What was seen of these limits, if of all of them.
+    fn at(&self, limits: &[Limit]) -> Option<(Vec<u64>, Vec<usize>)> {
+        let one = |limit| {
+            let at = self.visit.limits.iter().position(|own| own == limit)?;
+            Some((*self.seen.get(at)?, *self.failures.get(at)?))
+        };
+        limits.iter().map(one).collect()
+    }
+}
+
+/// Somebody at the gate; keeps the slots alive while they wait.
+#[derive(Debug)]
+struct Visit {
+    gate: Gate,
+    limits: Vec<Limit>,
+}
+
+impl Visit {
+    fn new(gate: &Gate, limits: Vec<Limit>) -> Self {
         let mut slots = gate.lock();
-        for limit in limits {
+        for limit in &limits {
             slots.entry(key_of(limit)).or_default().waiting += 1;
         }
-        Self { gate, limits }
+        drop(slots);
+        Self { gate: gate.clone(), limits }
     }
 
     fn ended(&self) -> Vec<u64> {
@@ -147,7 +194,7 @@ impl<'a> Visit<'a> {
                 return Turn::Wait(slot.notify.clone());
             }
         }
-        for limit in self.limits {
+        for limit in &self.limits {
             let slot = slots.entry(key_of(limit)).or_default();
             slot.under_way = slot.under_way.saturating_add(1);
         }
@@ -155,10 +202,10 @@ impl<'a> Visit<'a> {
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for Visit {
     fn drop(&mut self) {
         let mut slots = self.gate.lock();
-        for limit in self.limits {
+        for limit in &self.limits {
             let key = key_of(limit);
             if let Some(slot) = slots.get_mut(&key) {
                 slot.waiting = slot.waiting.saturating_sub(1);
@@ -199,10 +246,9 @@ fn throttled(kind: ThrottleKind, retry_after: Duration) -> Rejection {
 
 /// Writes a failure down under every key it counts for.
 pub(crate) async fn record(store: &Store, keys: &[Limit], window: Duration, now: DateTime<Utc>) -> Option<Duration> {
-    match store.try_attempt(keys, window, now).await {
-        // The attempt is never taken back: it was a failure.
-        Ok(Throttle::Allowed(_)) => None,
-        Ok(Throttle::Refused { retry_after, .. }) => Some(retry_after),
+    match store.count_failure(keys, window, now).await {
+        Ok(Throttle::Counted) => None,
+        Ok(Throttle::Full { retry_after, .. }) => Some(retry_after),
         Err(error) => {
             tracing::error!(target: "bindery_core::throttle", %error, "a failed sign-in could not be counted");
             None
@@ -216,19 +262,43 @@ mod tests {
     use crate::Outcome;
     use bindery_store::StoreUrl;
 
+    const WINDOW: Duration = Duration::from_mins(15);
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn one(limit: u32) -> Vec<Limit> {
+        vec![Limit { kind: ThrottleKind::User, key: "ann".to_owned(), limit }]
+    }
+
+    async fn memory() -> Store {
+        Store::open(&StoreUrl::parse("sqlite::memory:").unwrap()).await.unwrap()
+    }
+
     #[tokio::test]
     async fn who_waits_in_vain_has_not_guessed() {
-        let store = Store::open(&StoreUrl::parse("sqlite::memory:").unwrap()).await.unwrap();
+        let store = memory().await;
         let gate = Gate { patience: Duration::from_millis(50), ..Gate::default() };
-        let enter = async || {
-            let limit = Limit { kind: ThrottleKind::User, key: "ann".to_owned(), limit: 1 };
-            gate.enter(&store, vec![limit], Duration::from_mins(15), DateTime::UNIX_EPOCH).await
-        };
+        let enter = async || gate.enter(&store, one(1), WINDOW, NOW, None).await;
         let first = enter().await.unwrap();
         let end = enter().await.unwrap_err();
         assert_eq!((end.outcome, end.reason, end.retry_after), (Outcome::Unavailable, None, None));
         drop(first);
         drop(enter().await.unwrap());
         assert!(gate.lock().is_empty(), "nothing is kept of those who have left");
+    }
+
+    #[tokio::test]
+    async fn a_glance_from_before_a_failure_is_not_believed() {
+        let store = memory().await;
+        let gate = Gate::default();
+        let mut glance = gate.glance(one(1));
+        assert!(glance.read(&store, "ann", WINDOW, NOW).await.unwrap().is_none());
+
+        let other = gate.enter(&store, one(1), WINDOW, NOW, None).await.unwrap();
+        assert!(record(&store, &one(1), WINDOW, NOW).await.is_none());
+        drop(other);
+
+        let refused = gate.enter(&store, one(1), WINDOW, NOW, Some(glance)).await.unwrap_err();
+        assert_eq!(refused.reason, Some(Reason::Throttled));
+        assert!(gate.lock().is_empty());
     }
 }

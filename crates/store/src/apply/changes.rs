@@ -25,6 +25,7 @@ impl Run<'_> {
             }
             Change::SetDeactivatedBy { user, by } => self.user(*user).map(|row| row.deactivated_by.clone_from(by)),
             Change::SetPassword { user, hash } => self.user(*user).map(|row| row.password_hash.clone_from(hash)),
+            Change::SignedIn { user } if self.signed_in.contains(user) => Ok(()),
             Change::SignedIn { user } => {
                 let sql = "UPDATE users SET last_sign_in = $2 WHERE id = $1";
                 self.must(sql, args![*user, now], GONE)
