@@ -4,6 +4,8 @@
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::large_futures,
     clippy::unwrap_used,
     clippy::panic,
     clippy::cast_precision_loss,

@@ -105,12 +105,11 @@ async fn part_of_batch(
     let mut waiting = vec![plans];
     while let Some(part) = waiting.pop() {
         if together && part.len() > FEW {
-            match savepoint(tx, async |tx| bulk::run(tx, part, now).await).await? {
-                Ok(applied) => results.extend(applied.into_iter().map(Ok)),
-                Err(_) => {
-                    let (left, right) = part.split_at_checked(part.len() / 2).unwrap_or((part, &[]));
-                    waiting.extend([right, left]);
-                }
+            if let Ok(applied) = savepoint(tx, async |tx| bulk::run(tx, part, now).await).await? {
+                results.extend(applied.into_iter().map(Ok));
+            } else {
+                let (left, right) = part.split_at_checked(part.len() / 2).unwrap_or((part, &[]));
+                waiting.extend([right, left]);
             }
             continue;
         }
@@ -128,10 +127,11 @@ async fn savepoint<T>(
 ) -> Result<Result<T, StoreError>, StoreError> {
     tx.execute("SAVEPOINT plan", args![]).await?;
     let result = work(tx).await;
-    match &result {
-        Ok(_) => {}
-        Err(error) if error.is_unavailable() => return result.map(Ok),
-        Err(_) => drop(tx.execute("ROLLBACK TO SAVEPOINT plan", args![]).await?),
+    if let Err(error) = &result {
+        if error.is_unavailable() {
+            return result.map(Ok);
+        }
+        tx.execute("ROLLBACK TO SAVEPOINT plan", args![]).await?;
     }
     tx.execute("RELEASE SAVEPOINT plan", args![]).await?;
     Ok(result)

@@ -256,21 +256,21 @@ impl Db {
 
     /// Begins to write. Dropped without [`Tx::commit`], everything is undone.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
-        let tx = match &self.pool {
+        let driver = match &self.pool {
             // IMMEDIATE takes the lock at once: a transaction that reads first and writes later could be refused midway.
             Pool::Sqlite { writer, .. } => {
                 DriverTx::Sqlite(self.line.bounded(writer.begin_with("BEGIN IMMEDIATE")).await?)
             }
             Pool::Postgres(pool) => DriverTx::Postgres(self.line.bounded(pool.begin()).await?),
         };
-        Ok(Tx { line: self.line.clone(), tx, revoked: BTreeSet::new(), revocations: self.revocations.clone() })
+        Ok(Tx { line: self.line.clone(), driver, revoked: BTreeSet::new(), revocations: self.revocations.clone() })
     }
 }
 
 /// A transaction that writes.
 pub(crate) struct Tx {
     line: Line,
-    tx: DriverTx,
+    driver: DriverTx,
     revoked: BTreeSet<Uuid>,
     revocations: Arc<Revocations>,
 }
@@ -282,7 +282,7 @@ enum DriverTx {
 
 impl Tx {
     pub(crate) fn dialect(&self) -> Dialect {
-        match &self.tx {
+        match &self.driver {
             DriverTx::Sqlite(_) => Dialect::Sqlite,
             DriverTx::Postgres(_) => Dialect::Postgres,
         }
@@ -290,7 +290,7 @@ impl Tx {
 
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         let sql = sql.into_sql_str();
-        match &mut self.tx {
+        match &mut self.driver {
             DriverTx::Sqlite(tx) => {
                 let rows = self.line.bounded(for_sqlite(sql, args).fetch_all(&mut **tx)).await?;
                 Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
@@ -308,7 +308,7 @@ impl Tx {
 
     pub(crate) async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64, StoreError> {
         let sql = sql.into_sql_str();
-        match &mut self.tx {
+        match &mut self.driver {
             DriverTx::Sqlite(tx) => {
                 Ok(self.line.bounded(for_sqlite(sql, args).execute(&mut **tx)).await?.rows_affected())
             }
@@ -321,7 +321,7 @@ impl Tx {
     /// Runs statements whose rows nobody reads, in order, and answers how many rows each touched. SQLite takes them as
     /// one text: every statement of its own would cost a switch to its thread and back.
     pub(crate) async fn execute_all(&mut self, statements: Vec<Statement>) -> Result<Vec<u64>, StoreError> {
-        match &mut self.tx {
+        match &mut self.driver {
             DriverTx::Sqlite(tx) => {
                 let (sql, args) = joined(statements);
                 let results = (&mut **tx).execute_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
@@ -348,7 +348,7 @@ impl Tx {
         if let (Dialect::Postgres, Some(payload)) = (self.dialect(), watch::payload(&self.revoked)) {
             self.execute(watch::NOTIFY, args![watch::CHANNEL, payload]).await?;
         }
-        match self.tx {
+        match self.driver {
             DriverTx::Sqlite(tx) => self.line.bounded(tx.commit()).await,
             DriverTx::Postgres(tx) => self.line.bounded(tx.commit()).await,
         }?;

@@ -77,7 +77,7 @@ impl Store {
         let mut rosters = Vec::with_capacity(unique_ids.len());
         let ids: Vec<Arg> = unique_ids.iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
         let sql = "SELECT unique_id, dn_key, head, members FROM rosters WHERE source = $1 AND unique_id IN ({})";
-        for row in self.db.look_up(sql, &args![source], &ids).await? {
+        for row in self.db.look_up(sql, &[Arg::from(source)], &ids).await? {
             rosters.push(row.roster()?);
         }
         Ok(rosters)
@@ -128,7 +128,7 @@ impl Store {
         let ids: Vec<Arg> = unique_ids.iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
         let mut tx = self.db.begin().await?;
         let sql = "DELETE FROM rosters WHERE source = $1 AND unique_id IN ({}) RETURNING unique_id";
-        let dropped = tx.look_up(sql, &args![source], &ids).await?.len();
+        let dropped = tx.look_up(sql, &[Arg::from(source)], &ids).await?.len();
         tx.commit().await?;
         Ok(dropped as u64)
     }

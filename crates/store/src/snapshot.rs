@@ -198,7 +198,9 @@ impl Store {
         }
         let mut states: Vec<UserState> = states.into_values().collect();
         states.sort_unstable_by(|a, b| a.user.username_key.cmp(&b.user.username_key));
-        states.iter_mut().for_each(|state| sort_links(&mut state.links));
+        for state in &mut states {
+            sort_links(&mut state.links);
+        }
         give_memberships(&mut states, &memberships)?;
         Ok(states)
     }
@@ -248,7 +250,7 @@ impl Store {
         let ids: Vec<Arg> = unique_ids.into_iter().filter(|id| guard::findable(id)).map(Arg::from).collect();
         let sql = "SELECT id, name, name_key, owner, created_at FROM groups WHERE id IN \
                    (SELECT l.group_id FROM links l WHERE l.source = $1 AND l.kind = 'group' AND l.unique_id IN ({}))";
-        let rows = self.db.look_up(sql, &args![source], &ids).await?;
+        let rows = self.db.look_up(sql, &[Arg::from(source)], &ids).await?;
         self.group_states(rows.iter().map(Row::group).collect::<Result<_, _>>()?).await
     }
 
@@ -285,7 +287,9 @@ fn by_end(links: Vec<Link>) -> HashMap<Uuid, Vec<Link>> {
     for link in links {
         ends.entry(link.entity_id).or_default().push(link);
     }
-    ends.values_mut().for_each(|links| sort_links(links));
+    for links in ends.values_mut() {
+        sort_links(links);
+    }
     ends
 }
 
@@ -295,9 +299,9 @@ fn sort_links(links: &mut [Link]) {
 
 /// Users by whatever a request may know of them.
 struct Found<'a> {
-    by_entry: HashMap<&'a str, &'a UserState>,
-    by_username: HashMap<&'a str, &'a UserState>,
-    by_email: HashMap<&'a str, Vec<&'a UserState>>,
+    entries: HashMap<&'a str, &'a UserState>,
+    usernames: HashMap<&'a str, &'a UserState>,
+    emails: HashMap<&'a str, Vec<&'a UserState>>,
 }
 
 impl<'a> Found<'a> {
@@ -308,17 +312,17 @@ impl<'a> Found<'a> {
             by_email.entry(&state.user.email_key).or_default().push(state);
         }
         Self {
-            by_entry: states.iter().filter_map(entry).collect(),
-            by_username: states.iter().map(|state| (state.user.username_key.as_str(), state)).collect(),
-            by_email,
+            entries: states.iter().filter_map(entry).collect(),
+            usernames: states.iter().map(|state| (state.user.username_key.as_str(), state)).collect(),
+            emails: by_email,
         }
     }
 
     fn by(&self, request: &SnapshotRequest) -> Snapshot {
-        let same_mail = request.email_key.as_deref().and_then(|key| self.by_email.get(key));
+        let same_mail = request.email_key.as_deref().and_then(|key| self.emails.get(key));
         Snapshot {
-            linked: self.by_entry.get(request.unique_id.as_str()).copied().cloned(),
-            by_username: self.by_username.get(request.username_key.as_str()).copied().cloned(),
+            linked: self.entries.get(request.unique_id.as_str()).copied().cloned(),
+            by_username: self.usernames.get(request.username_key.as_str()).copied().cloned(),
             by_email: same_mail.into_iter().flatten().copied().cloned().collect(),
             groups: Vec::new(),
         }

@@ -115,7 +115,7 @@ impl Store {
              WHERE l.source = $1 AND l.{column} IN ({{}}) ORDER BY name, l.dn"
         );
         let ids: Vec<Arg> = ids.iter().map(|id| Arg::from(*id)).collect();
-        for row in self.db.look_up(&sql, &args![source], &ids).await? {
+        for row in self.db.look_up(&sql, &[Arg::from(source)], &ids).await? {
             names.push(LinkName { entity_id: row.get("id")?, name: row.get("name")?, dn: row.get("dn")? });
         }
         Ok(names)

@@ -106,7 +106,9 @@ impl Revocations {
         if users.len() > MOST_NAMED {
             let _ = self.sender.send(Revoked::All);
         } else {
-            users.iter().for_each(|user| drop(self.sender.send(Revoked::User(*user))));
+            for user in users {
+                let _ = self.sender.send(Revoked::User(*user));
+            }
         }
     }
 
@@ -162,7 +164,9 @@ async fn one_connection(options: &PgConnectOptions, sender: &broadcast::Sender<R
     loop {
         match tokio::time::timeout(QUIET, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => {
-                named(notification.payload()).into_iter().for_each(|revoked| drop(sender.send(revoked)));
+                for revoked in named(notification.payload()) {
+                    let _ = sender.send(revoked);
+                }
             }
             Ok(Ok(None) | Err(_)) => return true,
             Err(_) => {

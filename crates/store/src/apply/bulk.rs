@@ -203,7 +203,9 @@ impl<'a> Bulk<'a> {
         match change {
             Change::UpdateUser { user, fields } => {
                 let user = self.user(*user)?;
-                fields.iter().for_each(|field| set(user, field));
+                for field in fields {
+                    set(user, field);
+                }
             }
             Change::SetFlags { user, flags } => {
                 tx.revoke(*user);
@@ -244,7 +246,7 @@ impl<'a> Bulk<'a> {
         tx.write(UPDATE, &[], same.iter().map(written).collect()).await?;
         tx.write(UPDATE_KEYS, &[], other.iter().map(written).collect()).await?;
         let bumped = self.taken.iter().filter(|(_, taken)| taken.bump && !taken.rewrite);
-        tx.write(BUMP, &args![now], bumped.map(|(id, _)| args![*id]).collect()).await?;
+        tx.write(BUMP, &[Arg::from(now)], bumped.map(|(id, _)| args![*id]).collect()).await?;
         let new = |user: &User| {
             let mut args = user_args(user);
             args.extend(args![user.version, user.created_at, user.updated_at]);
