@@ -189,14 +189,17 @@ impl Run<'_> {
         let mut users = Vec::new();
         if told.rest_gone.contains(&Kind::User) {
             let mut unseen = |link: bindery_store::SyncedLink| {
-                if !told.present.contains(&link.unique_id) && !told.people.contains_key(&link.unique_id) {
+                if self.goes(link.active)
+                    && !told.present.contains(&link.unique_id)
+                    && !told.people.contains_key(&link.unique_id)
+                {
                     users.push((link.unique_id, link.entity_id));
                 }
             };
             store.synced_links(&slug, EntityKind::User, &mut unseen).await?;
         }
         for unique_id in &told.gone_people {
-            if let Some(user) = store.user_by_link(&slug, unique_id).await? {
+            if let Some(user) = store.user_by_link(&slug, unique_id).await?.filter(|user| self.goes(user.is_active())) {
                 users.push((unique_id.clone(), user.id));
             }
         }

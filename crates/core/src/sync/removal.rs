@@ -56,15 +56,18 @@ impl Run<'_> {
         self.remove(gone).await
     }
 
-    /// Under `keep` nobody goes, and whoever is out already stays out under `deactivate`.
-    fn unseen_users(&self) -> Vec<Uuid> {
-        let goes = |active: bool| match self.source.sync.removed {
+    /// Under `keep` nobody goes, and whoever is out already stays out under `deactivate`: they do not count again.
+    pub(super) fn goes(&self, active: bool) -> bool {
+        match self.source.sync.removed {
             Removed::Keep => false,
             Removed::Deactivate => active,
             Removed::Delete => true,
-        };
+        }
+    }
+
+    fn unseen_users(&self) -> Vec<Uuid> {
         let mut users: Vec<Uuid> =
-            self.users.unseen().filter(|known| goes(known.active)).map(|known| known.entity).collect();
+            self.users.unseen().filter(|known| self.goes(known.active)).map(|known| known.entity).collect();
         users.sort_unstable();
         users
     }
@@ -211,6 +214,9 @@ impl Run<'_> {
             (Plan::from(changes), "update")
         } else if self.source.sync.removed == Removed::Delete {
             tally.deleted += 1;
+            if self.request.dry_run {
+                self.freed.insert(state.user.username_key.clone());
+            }
             (Plan::from(vec![Change::EndSessions { user, except: None }, Change::DeleteUser { user }]), "delete")
         } else if !state.user.is_active() {
             return None;

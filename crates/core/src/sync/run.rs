@@ -39,6 +39,8 @@ pub(super) struct Run<'a> {
     pub(super) postponing: bool,
     /// Names that a dry run has given out.
     pub(super) claimed: HashSet<String>,
+    /// Names that a dry run has taken back.
+    pub(super) freed: HashSet<String>,
     /// Users whose entry was not seen, removed or not.
     pub(super) unseen: Vec<Uuid>,
     /// Somebody's groups could not be read.
@@ -66,6 +68,7 @@ impl<'a> Run<'a> {
             postponed_now: Vec::new(),
             postponing: true,
             claimed: HashSet::new(),
+            freed: HashSet::new(),
             unseen: Vec::new(),
             unread: false,
             removed: Removals::default(),
@@ -125,6 +128,7 @@ impl Run<'_> {
 
     pub(super) async fn load_links(&mut self) -> Result<(), Broken> {
         let (store, slug) = (self.engine.store().clone(), self.source.slug.clone());
+        self.users = Links::default();
         let users = &mut self.users;
         store.synced_links(&slug, EntityKind::User, &mut |link| users.add(&link)).await?;
         Ok(())
