@@ -142,8 +142,13 @@ impl Run<'_> {
                 self.failed(&decided.person, "another entry of this run takes the same name");
                 continue;
             }
+            if snapshot.by_username.as_ref().is_some_and(|holder| self.freed.contains(&holder.user.username_key)) {
+                snapshot.by_username = None;
+            }
             snapshot.groups = self.groups.pick(request);
             if let Some(one) = self.plan(at, decided, &snapshot) {
+                // A group that this plan makes is there for whoever comes next.
+                self.groups.learn(&one.plan, self.now);
                 claimed.extend(takes_name(&one.plan).then_some(name).flatten());
                 planned.push(one);
             }
@@ -233,7 +238,6 @@ impl Run<'_> {
         let (mut plans, mut rest, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
         for mut one in planned {
             leaving.push(withhold(&mut one.plan));
-            self.groups.learn(&one.plan, self.now);
             plans.push(std::mem::take(&mut one.plan));
             rest.push(one);
         }
@@ -242,6 +246,10 @@ impl Run<'_> {
         } else {
             self.engine.store().apply_batch(&plans, self.now).await?
         };
+        // What a plan that was not carried out would have done to groups is not so.
+        if results.iter().any(Result::is_err) {
+            self.load_groups().await?;
+        }
         for (((one, plan), leaving), result) in rest.into_iter().zip(plans).zip(leaving).zip(results) {
             let Some(decided) = batch.get(one.at) else { continue };
             match result {
