@@ -34,24 +34,24 @@ impl Run<'_> {
             Since::Changes(changes) => changes,
             Since::Doubt(why) => return Ok(Some(why)),
         };
-        let mut told = Told::default();
+        let (mut told, mut last) = (Told::default(), None);
+        // Everything first, and once: who changed and is in a group that changed is one person, and what turns out to
+        // be in doubt midway has written nothing yet.
         while let Some(event) = changes.next().await? {
             match event {
                 FeedEvent::Doubt(why) => return Ok(Some(why)),
-                FeedEvent::Reached(position) => {
-                    if let Absorbed::Doubt(why) = self.absorb(std::mem::take(&mut told)).await? {
-                        return Ok(Some(why));
-                    }
-                    self.reached(&position).await?;
-                }
+                FeedEvent::Reached(position) => last = Some(position),
                 event => told.hear(event),
             }
         }
-        // Without a position at its end, what was told last comes again the next time.
         if !told.is_empty()
             && let Absorbed::Doubt(why) = self.absorb(told).await?
         {
             return Ok(Some(why));
+        }
+        // What was told after the last position comes again the next time.
+        if let Some(position) = last {
+            self.reached(&position).await?;
         }
         Ok(None)
     }
