@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 const FEED: &str = "feed";
 const SEARCH: &str = "search";
+const POSITION: &str = "position";
 const PENDING: &str = "pending";
 
 /// What an incremental run begins with.
@@ -40,8 +41,21 @@ pub(super) async fn footing(store: &Store, source: &ActiveSource) -> Result<Foot
 
 /// Where the feed was left.
 pub(super) async fn position(store: &Store, source: &ActiveSource) -> Result<Option<Position>, StoreError> {
-    let stored = store.position(&source.slug, FEED).await?;
-    Ok(stored.and_then(|stored| serde_json::from_value(stored).ok()))
+    let stored = store.position(&source.slug, FEED).await?.unwrap_or_default();
+    // A feed says nothing of what came into view with another search, or went out of it.
+    let same = stored.get(SEARCH) == Some(&search(source));
+    let position = stored.get(POSITION).filter(|_| same).cloned();
+    Ok(position.and_then(|position| serde_json::from_value(position).ok()))
+}
+
+async fn put_position(
+    store: &Store,
+    source: &ActiveSource,
+    position: Option<&Position>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let value = json!({ SEARCH: search(source), POSITION: position });
+    store.put_position(&source.slug, FEED, value, now).await
 }
 
 /// Whether people were looked for in another way when they were last read. A source that was never read has not changed.
@@ -59,16 +73,15 @@ pub(super) async fn remember(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let slug = &source.slug;
-    let position = position.map_or(Value::Null, |position| json!(position));
-    store.put_position(slug, FEED, position, now).await?;
+    put_position(store, source, position.as_ref(), now).await?;
     let pending = run.reason.map(|reason| match reason {
         super::SyncReason::RemovalLimit => "removals of the last run wait for --allow-removals",
         super::SyncReason::ChangedSearch => "the search has changed, and removals wait for --allow-removals",
         _ => "the last run could not read everything",
     });
     store.put_position(slug, PENDING, json!(pending), now).await?;
-    let withheld = run.incomplete.iter().any(|one| one.reason == CHANGED_SEARCH);
-    if !withheld {
+    // Only what was read whole, and not withheld, is what the next run may measure removals by.
+    if run.incomplete.is_empty() || store.position(slug, SEARCH).await?.is_none() {
         store.put_position(slug, SEARCH, search(source), now).await?;
     }
     Ok(())
@@ -81,7 +94,7 @@ pub(super) async fn reached(
     position: &Position,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    store.put_position(&source.slug, FEED, json!(position), now).await
+    put_position(store, source, Some(position), now).await
 }
 
 /// Something could not be finished: the next run reads everything.
