@@ -125,7 +125,27 @@ impl World {
 
     /// The directory is back, as it was at first.
     pub(crate) fn recover(&mut self) {
-        self.directory = Some(DemoDirectory::start(options(Some(self.address))).unwrap());
+        self.recover_with(|_| ());
+    }
+
+    /// The directory is back, with what it had at first and something else about it.
+    pub(crate) fn recover_with(&mut self, change: impl FnOnce(&mut Options)) {
+        let mut options = options(Some(self.address));
+        change(&mut options);
+        self.directory = Some(DemoDirectory::start(options).unwrap());
+    }
+
+    /// Takes entries out of the directory.
+    pub(crate) async fn delete(&self, dns: &[String]) {
+        for dn in dns {
+            self.edit(&format!("dn: {dn}\nchangetype: delete\n")).await;
+        }
+    }
+
+    /// A person without a password comes into the directory.
+    pub(crate) async fn hire(&self, uid: &str) {
+        let entry = format!("objectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: {uid}\n");
+        self.edit(&format!("dn: uid={uid},{}\nchangetype: add\n{entry}", company::PEOPLE_DN)).await;
     }
 
     /// Changes the directory as its administrator.

@@ -1,0 +1,171 @@
+//! Groups of the directory as local ones, with and without people in them.
+
+use crate::sync_full::{FULL, planned, sync};
+use crate::world::World;
+use bindery_core::reconcile::group_key;
+use bindery_core::sync::{Mode, SyncOutcome, SyncRequest, SyncRun};
+use bindery_demo_directory::company;
+use uuid::Uuid;
+
+const INCREMENTAL: SyncRequest<'static> = SyncRequest { full: false, ..FULL };
+const BOTH: [SyncRequest<'static>; 2] = [FULL, INCREMENTAL];
+/// Among so few people any change of a nested group is too many removals.
+const MIRROR: &str =
+    "[sources.larkspur.sync]\nremoval_limit = { percent = 100 }\n[sources.larkspur.groups]\nmirror = true\n";
+
+async fn completed(world: &World, request: SyncRequest<'_>) -> SyncRun {
+    let run = planned(world, request).await;
+    assert_eq!(run.outcome, SyncOutcome::Completed, "{run:?}");
+    assert_eq!((run.groups.failed, run.users.failed), (0, 0), "{:?}", run.errors);
+    run
+}
+
+async fn id(world: &World, name: &str) -> Uuid {
+    world.engine.store().group_by_name(&group_key(name)).await.unwrap().expect("a group").group.id
+}
+
+async fn hang_under(world: &World, name: &str) -> Vec<String> {
+    let store = world.engine.store();
+    let groups = store.subgroups_of(id(world, name).await).await.unwrap();
+    let mut names: Vec<_> = groups.into_iter().map(|group| group.name).collect();
+    names.sort();
+    names
+}
+
+async fn nest(world: &World, verb: &str, child: &str, parent: &str) {
+    let base = company::GROUPS_DN;
+    world
+        .edit(&format!("dn: cn={parent},{base}\nchangetype: modify\n{verb}: member\nmember: cn={child},{base}\n"))
+        .await;
+}
+
+#[tokio::test]
+async fn groups_hang_under_each_other_and_the_rest_under_the_parent() {
+    let world = World::with(&format!("{MIRROR}parent = \"directory\"\n")).await;
+    completed(&world, FULL).await;
+    assert_eq!(hang_under(&world, "directory").await, ["all-staff", "contractors"]);
+    assert_eq!(hang_under(&world, "engineering").await, ["it-admins"]);
+    assert_eq!(hang_under(&world, "operations").await, ["finance"]);
+    nest(&world, "delete", "finance", "operations").await;
+    nest(&world, "add", "contractors", "sales").await;
+    completed(&world, FULL).await;
+    assert_eq!(hang_under(&world, "directory").await, ["all-staff", "finance"]);
+    assert_eq!(hang_under(&world, "sales").await, ["contractors"]);
+    let mei = world.user("mei").await.unwrap();
+    assert!(mei.in_group("sales") && mei.in_group("all-staff"), "{:?}", mei.groups);
+    assert!(!world.user("greta").await.unwrap().in_group("all-staff"));
+    let quiet = completed(&world, FULL).await;
+    assert_eq!((quiet.groups.updated, quiet.groups.created, quiet.users.updated), (0, 0, 0), "{quiet:?}");
+}
+
+/// What an incremental run makes of nested groups is what a full one would.
+#[tokio::test]
+async fn a_nested_group_that_changes_reaches_its_people() {
+    for request in BOTH {
+        let world = World::with(&format!("{MIRROR}[sources.larkspur.flags]\nis_staff = \"engineering\"\n")).await;
+        sync(&world, FULL).await;
+        world.join("zoe", "it-admins").await;
+        nest(&world, "add", "contractors", "it-admins").await;
+        let run = completed(&world, request).await;
+        assert_eq!(run.mode == Mode::Full, request.full, "{run:?}");
+        for uid in ["zoe", "mei"] {
+            let user = world.user(uid).await.unwrap();
+            assert!(user.in_group("it-admins") && user.in_group("engineering") && user.flag("is_staff"), "{user:?}");
+        }
+        nest(&world, "delete", "it-admins", "engineering").await;
+        world.leave("zoe", "it-admins").await;
+        completed(&world, request).await;
+        for uid in ["zoe", "mei", "kwame"] {
+            let user = world.user(uid).await.unwrap();
+            assert!(!user.in_group("engineering") && !user.flag("is_staff"), "{user:?}");
+            assert_eq!(user.in_group("it-admins"), uid != "zoe", "{user:?}");
+        }
+        let after = completed(&world, FULL).await;
+        assert_eq!((after.users.updated, after.memberships.added, after.memberships.removed), (0, 0, 0), "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_group_stays_the_same_with_its_people() {
+    for request in BOTH {
+        let world = World::with(MIRROR).await;
+        sync(&world, FULL).await;
+        let before = id(&world, "finance").await;
+        let rename =
+            format!("dn: cn=finance,{}\nchangetype: modrdn\nnewrdn: cn=money\ndeleteoldrdn: 1\n", company::GROUPS_DN);
+        world.edit(&rename).await;
+        nest(&world, "add", "money", "operations").await;
+        nest(&world, "delete", "finance", "operations").await;
+        completed(&world, request).await;
+        assert_eq!(id(&world, "money").await, before);
+        let greta = world.user("greta").await.unwrap();
+        assert!(greta.in_group("money") && !greta.in_group("finance") && greta.in_group("operations"), "{greta:?}");
+        let after = completed(&world, FULL).await;
+        assert_eq!((after.users.updated, after.groups.updated, after.memberships.added), (0, 0, 0), "{after:?}");
+    }
+}
+
+/// Two names change hands: nobody gets into the wrong group.
+#[tokio::test]
+async fn names_that_change_hands_take_nobody_along() {
+    for request in BOTH {
+        let world = World::with(MIRROR).await;
+        sync(&world, FULL).await;
+        let base = company::GROUPS_DN;
+        for (old, new) in [("sales", "aside"), ("finance", "sales"), ("aside", "finance")] {
+            world.edit(&format!("dn: cn={old},{base}\nchangetype: modrdn\nnewrdn: cn={new}\ndeleteoldrdn: 1\n")).await;
+        }
+        completed(&world, request).await;
+        let (beth, greta) = (world.user("beth").await.unwrap(), world.user("greta").await.unwrap());
+        assert!(beth.in_group("finance") && !beth.in_group("sales"), "{:?}", beth.groups);
+        assert!(greta.in_group("sales") && !greta.in_group("finance"), "{:?}", greta.groups);
+    }
+}
+
+#[tokio::test]
+async fn mapped_groups_are_made_and_filled_and_nothing_else_is() {
+    for request in BOTH {
+        let map = "[sources.larkspur.group_map]\nPress = [\"sales\", \"design\"]\nNobody = { all = [\"sales\", \"design\"] }\n";
+        let world = World::with(map).await;
+        let first = completed(&world, FULL).await;
+        assert_eq!(first.groups.created, 2, "{first:?}");
+        assert_eq!(world.engine.store().groups().await.unwrap().len(), 2);
+        assert!(world.user("beth").await.unwrap().in_group("Press"));
+        id(&world, "Nobody").await;
+        world.join("beth", "design").await;
+        world.leave("zoe", "design").await;
+        completed(&world, request).await;
+        let (beth, zoe) = (world.user("beth").await.unwrap(), world.user("zoe").await.unwrap());
+        assert!(beth.in_group("Press") && beth.in_group("Nobody") && !zoe.in_group("Press"), "{:?}", beth.groups);
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_comes_or_goes_is_made_or_emptied() {
+    for request in BOTH {
+        let world = World::with(MIRROR).await;
+        sync(&world, FULL).await;
+        let base = company::GROUPS_DN;
+        let leo = crate::world::dn("leo");
+        world.edit(&format!("dn: cn=new,{base}\nchangetype: add\nobjectClass: groupOfNames\ncn: new\nmember: {leo}\nmember: cn=sales,{base}\n")).await;
+        world.delete(&[format!("cn=finance,{base}")]).await;
+        let run = completed(&world, request).await;
+        assert_eq!((run.groups.created, run.groups.deactivated), (1, 1), "{run:?}");
+        assert!(world.user("leo").await.unwrap().in_group("new") && world.user("beth").await.unwrap().in_group("new"));
+        let greta = world.user("greta").await.unwrap();
+        assert!(!greta.in_group("finance") && !greta.in_group("operations"), "{:?}", greta.groups);
+        assert!(world.engine.store().members(id(&world, "finance").await).await.unwrap().is_empty());
+        let after = completed(&world, FULL).await;
+        assert_eq!((after.users.updated, after.groups.updated, after.groups.deactivated), (0, 0, 0), "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_listed_groups_are_mirrored() {
+    for (mirror, made) in [("[\"sales\", \"nowhere\"]", 1), ("{ except = [\"sales\"] }", 10)] {
+        let world = World::with(&format!("[sources.larkspur.groups]\nmirror = {mirror}\n")).await;
+        let run = completed(&world, FULL).await;
+        assert_eq!((run.groups.seen, run.groups.created, run.groups.skipped), (11, made, 11 - made), "{run:?}");
+        assert_eq!(world.user("beth").await.unwrap().in_group("sales"), made == 1);
+    }
+}
