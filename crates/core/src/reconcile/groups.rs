@@ -147,9 +147,10 @@ impl Planner<'_> {
             linked(self.terms, grant, self.snapshot).and_then(|state| own_link(self.terms, state, unique_id))
         {
             // A group of another name may have been tied to the entry by hand: it is left where it is.
-            if stored.entity_id == group && stored.parent != parent {
+            if stored.entity_id == group && (stored.parent != parent || stored.dn != *dn) {
                 self.hang(group, stored.parent, parent);
-                self.changes.push(Change::UpdateLink(Link { parent, ..stored.clone() }));
+                let dn_key = Dn::parse(dn).map_or_else(|_| dn.clone(), |dn| dn.key());
+                self.changes.push(Change::UpdateLink(Link { parent, dn: dn.clone(), dn_key, ..stored.clone() }));
             }
             return;
         }

@@ -4,8 +4,10 @@
 //! listed before and what it lists now; each of them is then read and decided as at a sign-in.
 
 use super::broken::Broken;
+use super::doubt;
 use super::people::BATCH;
 use super::removal::Gone;
+use super::report::{SyncOutcome, SyncReason};
 use super::rosters;
 use super::run::Run;
 use crate::engine::ActiveSource;
@@ -68,6 +70,14 @@ impl Told {
         }
     }
 
+    /// Where nobody looks at groups, they concern nobody.
+    fn forget_groups(&mut self) {
+        self.groups.clear();
+        self.gone_groups.clear();
+        self.rest_gone.remove(&Kind::Group);
+        self.nameless = None;
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.people.is_empty()
             && self.groups.is_empty()
@@ -89,7 +99,10 @@ pub(super) enum Absorbed {
 
 impl Run<'_> {
     /// Carries out everything that was told.
-    pub(super) async fn absorb(&mut self, told: Told) -> Result<Absorbed, Broken> {
+    pub(super) async fn absorb(&mut self, mut told: Told) -> Result<Absorbed, Broken> {
+        if !self.reads_groups() {
+            told.forget_groups();
+        }
         if let Some(dn) = told.nameless {
             return Ok(Absorbed::Doubt(format!("the group {dn} has no readable unique ID")));
         }
@@ -215,6 +228,12 @@ impl Run<'_> {
             return Ok(());
         }
         let gone = self.removable(gone);
+        let removes = !(gone.users.is_empty() && gone.groups.is_empty());
+        if removes && doubt::search_changed(self.engine.store(), &self.source).await? {
+            // They may be there, and only out of sight.
+            self.report.end(SyncOutcome::Held, SyncReason::ChangedSearch);
+            return self.remove(Gone::default()).await;
+        }
         self.remove(gone).await
     }
 

@@ -14,6 +14,7 @@ const FEED: &str = "feed";
 const SEARCH: &str = "search";
 const POSITION: &str = "position";
 const PENDING: &str = "pending";
+const RULES: &str = "rules";
 
 /// What an incremental run begins with.
 pub(super) enum Footing {
@@ -33,10 +34,24 @@ pub(super) async fn footing(store: &Store, source: &ActiveSource) -> Result<Foot
     if store.position(slug, SEARCH).await? != Some(search(source)) {
         return doubt("what is searched for has changed since the last run, or there was none");
     }
+    if rules_changed(store, source).await? {
+        return doubt("the rules have changed since everybody was last read");
+    }
     match position(store, source).await? {
         Some(position) => Ok(Footing::Position(position)),
         None => doubt("no position in the change feed is stored"),
     }
+}
+
+/// Whether a feed would leave people as rules that no longer hold have made them.
+pub(super) async fn rules_changed(store: &Store, source: &ActiveSource) -> Result<bool, StoreError> {
+    Ok(store.position(&source.slug, RULES).await? != Some(rules(source)))
+}
+
+/// A digest of everything that decides what people come to, and of what is asked of them.
+fn rules(source: &ActiveSource) -> Value {
+    let what = format!("{:?} {:?} {} {}", source.rules, source.wanted, source.sync.users, source.sync.groups);
+    json!(hex::encode(Sha256::digest(what)))
 }
 
 /// Where the feed was left.
@@ -80,6 +95,7 @@ pub(super) async fn remember(
         _ => "the last run could not read everything",
     });
     store.put_position(slug, PENDING, json!(pending), now).await?;
+    store.put_position(slug, RULES, rules(source), now).await?;
     // Only what was read whole, and not withheld, is what the next run may measure removals by.
     if run.incomplete.is_empty() || store.position(slug, SEARCH).await?.is_none() {
         store.put_position(slug, SEARCH, search(source), now).await?;

@@ -21,7 +21,10 @@ impl Run<'_> {
             doubt::Footing::Position(position) => self.incremental(&position).await?,
         };
         match doubt {
-            Some(why) => self.full(Some(why)).await,
+            Some(why) => {
+                self.report.begin_again();
+                self.full(Some(why)).await
+            }
             None => Ok(()),
         }
     }

@@ -76,7 +76,6 @@ impl Engine {
 
     fn trouble(&self, source: &ActiveSource, detail: &str) {
         tracing::warn!(target: "bindery_core::live", source = source.slug, detail, "the change feed is not being followed; trying again");
-        metrics::gauge!("bindery_live_following", "source" => source.slug.clone()).set(0.0);
         self.tell(&Event::DirectoryError { source: source.slug.clone(), detail: detail.to_owned() });
     }
 }
@@ -114,9 +113,12 @@ impl Follower<'_> {
 
     /// From the stored position on, until something breaks or is in doubt; doubt is settled by a full run.
     async fn once(&mut self) -> Result<(), Broken> {
-        let Some(position) = doubt::position(self.engine.store(), self.source).await? else {
+        let store = self.engine.store();
+        let stored = doubt::position(store, self.source).await?;
+        let Some(position) = stored else { return self.catch_up().await };
+        if doubt::rules_changed(store, self.source).await? {
             return self.catch_up().await;
-        };
+        }
         let (source, poll) = (self.source, self.source.sync.poll);
         match source.directory.changes(&position, &source.wanted, Some(poll)).await? {
             Since::Doubt(_) => self.catch_up().await,
@@ -135,7 +137,7 @@ impl Follower<'_> {
     }
 
     async fn hear(&mut self, mut changes: Changes) -> Result<(), Broken> {
-        metrics::gauge!("bindery_live_following", "source" => self.source.slug.clone()).set(1.0);
+        let _following = Following::new(&self.source.slug);
         let began = Instant::now();
         let mut told = Told::default();
         let mut look = tokio::time::interval(Duration::from_secs(1));
@@ -186,8 +188,28 @@ impl Follower<'_> {
         };
         held.give_back().await;
         self.removals.add(run.removed);
+        run.report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         record(&run.report);
+        if run.report.reason.is_some() {
+            self.engine.record_run(&run.report, run.now, Some(self.engine.now())).await;
+        }
         done
+    }
+}
+
+/// Says in the metrics that a source is followed, for as long as it is.
+struct Following(String);
+
+impl Following {
+    fn new(slug: &str) -> Self {
+        metrics::gauge!("bindery_live_following", "source" => slug.to_owned()).set(1.0);
+        Self(slug.to_owned())
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        metrics::gauge!("bindery_live_following", "source" => self.0.clone()).set(0.0);
     }
 }
 

@@ -5,6 +5,7 @@ use super::links::Known;
 use super::report::Thing;
 use super::run::Run;
 use crate::Reason;
+use crate::config::Removed;
 use crate::engine::chain;
 use crate::events::{Event, Populate};
 use crate::reconcile::{self, Fingerprint, Standing, Standpoint, Terms, ends_sessions, username_key};
@@ -191,6 +192,12 @@ impl Run<'_> {
                     self.postponed_now.push(at);
                     None
                 }
+                // Nothing was written: the name is free only in the run that this one foretells.
+                Err(refused) if refused.reason == Reason::AccountConflict && self.foretells_removal(snapshot) => {
+                    self.report.users.created += 1;
+                    self.report.change(Thing::User, &decision.username, "create", Vec::new());
+                    None
+                }
                 Err(refused) => {
                     self.refused(person, &refused);
                     None
@@ -210,6 +217,13 @@ impl Run<'_> {
                 Some(Planned { at, user: linked.user.id, plan, action })
             }
         }
+    }
+
+    /// Whether whoever holds the name would be gone by now.
+    fn foretells_removal(&self, snapshot: &Snapshot) -> bool {
+        let holder = snapshot.by_username.as_ref().map(|state| state.user.id);
+        let deletes = self.source.sync.removed == Removed::Delete && self.report.reason.is_none();
+        self.request.dry_run && deletes && holder.is_some_and(|holder| self.unseen.contains(&holder))
     }
 
     /// Counts somebody of whom nothing is written.

@@ -94,8 +94,8 @@ impl Run<'_> {
         };
         let users_go = allow || brakes::within(limit, counts.users, self.active_users(counts.users).await?);
         let groups_go = allow || brakes::within(limit, counts.groups, self.groups.tied().count() as u64);
-        let owned = self.engine.store().count_memberships(&self.owner()).await?;
-        let memberships_go = allow || brakes::within_percent(limit, counts.memberships, owned);
+        let memberships_go =
+            allow || brakes::within_percent(limit, counts.memberships, self.owned(counts.memberships).await?);
         if memberships_go {
             self.take_back(&counted).await?;
         }
@@ -121,6 +121,14 @@ impl Run<'_> {
             self.load_links().await?;
         }
         Ok(self.users.active())
+    }
+
+    /// What a percentage of memberships is taken of.
+    async fn owned(&self, removals: u64) -> Result<u64, Broken> {
+        if !brakes::goes_by_percent(removals) {
+            return Ok(0);
+        }
+        Ok(self.engine.store().count_memberships(&self.owner()).await?)
     }
 
     /// What an incremental run may remove, under `sync.removed`.
@@ -202,16 +210,9 @@ impl Run<'_> {
         let tally = &mut self.report.users;
         let (plan, word) = if state.links.iter().any(|link| link.source != slug) {
             tally.updated += 1;
-            let own = state.memberships.iter().filter(|membership| membership.owner.is_source(&slug));
-            let back = own.map(|membership| Change::RemoveMembership {
-                user,
-                group: GroupRef::Id(membership.group_id),
-                owner: membership.owner.clone(),
-            });
-            let mut changes: Vec<Change> = back.collect();
-            changes.push(Change::Unlink { entity: user, source: slug });
-            changes.push(Change::EndSessions { user, except: None });
-            (Plan::from(changes), "update")
+            let mut plan = reconcile::unlink(state, Some(&slug));
+            plan.changes.push(Change::EndSessions { user, except: None });
+            (plan, "update")
         } else if self.source.sync.removed == Removed::Delete {
             tally.deleted += 1;
             if self.request.dry_run {

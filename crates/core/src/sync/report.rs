@@ -257,6 +257,18 @@ impl SyncRun {
         }
     }
 
+    /// Everything is looked at after all: what was written so far stays counted, who was looked at is not counted twice.
+    pub(super) fn begin_again(&mut self) {
+        if self.dry_run {
+            *self = Self::begin(self.id, &self.source.clone(), true);
+            return;
+        }
+        for tally in [&mut self.users, &mut self.groups] {
+            *tally = Tally { seen: 0, unchanged: 0, skipped: 0, failed: 0, ..*tally };
+        }
+        self.errors.clear();
+    }
+
     /// The worst that happened is how it ended; the first of its kind is why.
     pub(super) fn end(&mut self, outcome: SyncOutcome, reason: SyncReason) {
         if outcome > self.outcome || self.reason.is_none() {

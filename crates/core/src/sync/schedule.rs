@@ -1,7 +1,7 @@
 //! When a source is read by itself: `sync.schedule`, in UTC, moved by an offset of this installation, so that a
 //! thousand installations do not ask their directories in the same second.
 
-use super::SyncRequest;
+use super::{SyncRequest, doubt};
 use crate::engine::{ActiveSource, Engine, chain};
 use bindery_directory::FeedKind;
 use bindery_store::StoreError;
@@ -86,7 +86,8 @@ impl Engine {
             return Ok(());
         }
         // A feed that sees no deletions is no way to notice them.
-        let full = !matches!(source.directory.feed_kind().await, Ok(FeedKind::Syncrepl));
+        let position = doubt::position(self.store(), source).await?;
+        let full = position.is_none_or(|position| position.kind != FeedKind::Syncrepl);
         self.sync(source, SyncRequest { full, ..SyncRequest::default() }).await;
         Ok(())
     }
