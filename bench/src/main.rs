@@ -94,7 +94,7 @@ async fn main() -> Result<()> {
     }
     build()?;
     if wanted(What::Sync) {
-        sync::run(arguments.users).await?;
+        sync::run(arguments.users)?;
     }
     if wanted(What::Start) {
         start::run().await?;

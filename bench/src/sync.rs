@@ -3,11 +3,12 @@
 
 use std::fmt::Write;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bindery_tests::{Bindery, Postgres, Slapd};
 use serde_json::Value;
+use tokio::time::Instant;
 
 const PEOPLE: &str = "ou=people,dc=example,dc=test";
 const GROUPS: &str = "ou=groups,dc=example,dc=test";
@@ -16,7 +17,7 @@ const EACH: usize = 3;
 const ROUNDS: usize = 3;
 const READ: &[&str] = &["uid", "entryUUID", "givenName", "sn", "mail", "displayName", "cn"];
 
-pub(crate) async fn run(users: usize) -> Result<()> {
+pub(crate) fn run(users: usize) -> Result<()> {
     let groups = (users / 20).max(1);
     println!("\nSync of {users} people in {EACH} of {groups} groups each, from slapd");
     let slapd = Slapd::builder().ldif(&directory(users, groups)).syncprov().start();

@@ -144,13 +144,11 @@ mod tests {
     }
 
     fn sealed(plain: &[u8]) -> Vec<u8> {
-        framed(&Flip { confidential: false }.wrap_any(plain))
+        framed(&flipped(plain))
     }
 
-    impl Flip {
-        fn wrap_any(&self, plain: &[u8]) -> Vec<u8> {
-            [b"!", &plain.iter().map(|octet| !octet).collect::<Vec<_>>()[..]].concat()
-        }
+    fn flipped(plain: &[u8]) -> Vec<u8> {
+        [b"!", &plain.iter().map(|octet| !octet).collect::<Vec<_>>()[..]].concat()
     }
 
     /// Reads buffers until a whole message came, and answers with its octets.

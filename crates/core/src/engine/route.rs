@@ -129,13 +129,11 @@ impl Engine {
     /// Every key that [`Engine::throttle_key`] may turn out to give.
     pub(crate) fn possible_throttle_keys(&self, sought: &Sought) -> Vec<String> {
         let name = sought.names.last().map_or("", String::as_str);
-        match &sought.source {
-            Some(source) => vec![name::key_in_source(&source.slug, name)],
-            None => {
-                let own = self.sources();
-                let slugs = own.iter().map(|source| source.slug.as_str()).chain([""]);
-                slugs.map(|slug| name::key_in_source(slug, name)).chain([name::fold(name)]).collect()
-            }
+        if let Some(source) = &sought.source {
+            return vec![name::key_in_source(&source.slug, name)];
         }
+        let own = self.sources();
+        let slugs = own.iter().map(|source| source.slug.as_str()).chain([""]);
+        slugs.map(|slug| name::key_in_source(slug, name)).chain([name::fold(name)]).collect()
     }
 }
