@@ -23,5 +23,7 @@ mod presets;
 mod reasons;
 mod several_sources;
 mod support;
+mod sync;
+mod sync_live;
 mod tls;
 mod ways_in;

@@ -1,0 +1,165 @@
+//! Following a directory while serving: who is shut out there is refused here, on every replica.
+
+use std::time::Duration;
+
+use bindery_tests::{Bindery, Ds389, FaultProxy, Postgres, Serving, Slapd};
+use reqwest::Client;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{Corp, group, names, person, user};
+use crate::sync::{PATIENCE, PEOPLE, completed, corp, sync};
+
+const LIVE: &str = "live = true";
+/// A second is promised; a loaded machine gets a little more.
+const PROMISED: Duration = Duration::from_secs(4);
+
+async fn sign_in(server: &Serving, name: &str) -> Client {
+    let client = server.client();
+    let body = json!({ "username": name, "password": format!("{name}-secret") });
+    assert_eq!(client.post(server.url("/login")).json(&body).send().await.unwrap().status(), 200, "{name}");
+    client
+}
+
+async fn status(client: &Client, server: &Serving) -> u16 {
+    client.get(server.url("/api/v1/me")).send().await.unwrap().status().as_u16()
+}
+
+/// Waits until a session is refused, and says how long that took.
+async fn refused(client: &Client, server: &Serving, patience: Duration) -> Duration {
+    let began = Instant::now();
+    while status(client, server).await != 401 {
+        assert!(began.elapsed() < patience, "the session never ended:\n{}", server.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    began.elapsed()
+}
+
+/// Waits until a change of the directory has arrived: the feed is followed.
+async fn arrives(bindery: &Bindery, name: &str, mail: &str) {
+    let began = Instant::now();
+    while user(bindery, name)["email"] != mail {
+        assert!(began.elapsed() < PATIENCE, "{name} never had the address {mail}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn mail(dn: &str, mail: &str) -> String {
+    format!("dn: {dn}\nchangetype: modify\nreplace: mail\nmail: {mail}\n")
+}
+
+/// Disabled, deleted, out of a required group, in a denied one by a group in it: refused, and after an outage again.
+#[tokio::test]
+async fn slapd_pushes() {
+    let slapd = Slapd::builder().syncprov().start();
+    let proxy = FaultProxy::new(slapd.port());
+    let access = "require = \"app-users\"\ndeny = \"leavers\"";
+    let servers = [format!("ldap://127.0.0.1:{}", proxy.port())];
+    let bindery = corp(&slapd).servers(&servers).table("access", access).table("sync", LIVE).bindery();
+    let server = bindery.serve();
+    let (ann, bob, carol) =
+        (sign_in(&server, "ann").await, sign_in(&server, "bob").await, sign_in(&server, "carol").await);
+    slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
+    arrives(&bindery, "ann", "new@example.test").await;
+
+    slapd.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\nadd: nsAccountLock\nnsAccountLock: TRUE\n",
+        person("bob")
+    ));
+    refused(&bob, &server, PROMISED).await;
+    assert_eq!(status(&ann, &server).await, 200);
+    slapd.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\nadd: member\nmember: {}\n",
+        group("leavers"),
+        group("contractors")
+    ));
+    refused(&carol, &server, PROMISED).await;
+
+    proxy.refuse();
+    slapd.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\ndelete: member\nmember: {}\n",
+        group("app-users"),
+        person("ann")
+    ));
+    assert_eq!(status(&ann, &server).await, 200, "nothing is known of it yet");
+    proxy.pass();
+    refused(&ann, &server, Duration::from_secs(10)).await;
+    assert_eq!(user(&bindery, "ann")["is_active"], true, "kept");
+    assert_eq!(user(&bindery, "bob")["is_active"], false);
+    assert!(server.stop().unwrap().success());
+}
+
+/// Full, incremental and live on 389-DS.
+#[tokio::test]
+async fn ds389_tells_of_changes() {
+    let server = Ds389::builder().content_sync().start();
+    let groups = "base_dn = \"ou=groups,dc=example,dc=test\"\nmirror = true";
+    let limit = "removal_limit = { percent = 100 }";
+    let corp = || Corp::on_389ds(&server).table("users", PEOPLE).table("groups", groups);
+    let bindery = corp().table("sync", limit).bindery();
+    let full = completed(&sync(&bindery, &[]));
+    assert_eq!(full["mode"], "full");
+    server.ldapmodify(&mail(&person("ann"), "new@example.test"));
+    server.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\nadd: member\nmember: {}\n",
+        group("writers"),
+        person("eve")
+    ));
+    server.ldapdelete(&person("frank"));
+    let run = completed(&sync(&bindery, &[]));
+    assert_eq!((&run["mode"], &run["users"]["deactivated"]), (&"incremental".into(), &1.into()), "{run}");
+    assert_eq!(user(&bindery, "ann")["email"], "new@example.test");
+    let eve = names(&user(&bindery, "eve")["groups"]);
+    assert!(["writers", "editors", "staff"].iter().all(|name| eve.contains(&(*name).to_owned())), "{eve:?}");
+    let full = completed(&sync(&bindery, &["--full"]));
+    assert_eq!((&full["users"]["updated"], &full["users"]["deactivated"]), (&0.into(), &0.into()), "{full}");
+
+    bindery.configure(&corp().table("sync", &format!("{limit}\n{LIVE}")).toml());
+    let serving = bindery.serve();
+    let (dave, zoe) = (sign_in(&serving, "dave").await, sign_in(&serving, "zoe").await);
+    server.ldapmodify(&mail(&person("bob"), "bob2@example.test"));
+    arrives(&bindery, "bob", "bob2@example.test").await;
+    server.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\nreplace: nsAccountLock\nnsAccountLock: true\n",
+        person("dave")
+    ));
+    refused(&dave, &serving, PROMISED).await;
+    server.ldapdelete(&person("zoe"));
+    refused(&zoe, &serving, PROMISED).await;
+    serving.stop();
+}
+
+/// Two replicas, of which one follows; the other refuses as soon, and takes over when the first one dies.
+#[tokio::test]
+async fn another_replica_refuses_and_takes_over() {
+    let slapd = Slapd::builder().syncprov().start();
+    let store = format!("[store]\nurl = \"{}\"", Postgres::start().database());
+    let bindery = corp(&slapd).table("sync", LIVE).also(&store).bindery();
+    let replicas = [bindery.serve(), bindery.serve()];
+    let (ann, bob) = (sign_in(&replicas[0], "ann").await, sign_in(&replicas[0], "bob").await);
+    slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
+    arrives(&bindery, "ann", "new@example.test").await;
+    for replica in &replicas {
+        assert_eq!(status(&ann, replica).await, 200);
+        assert_eq!(status(&bob, replica).await, 200);
+    }
+    slapd.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\nadd: nsAccountLock\nnsAccountLock: TRUE\n",
+        person("ann")
+    ));
+    let began = Instant::now();
+    for replica in &replicas {
+        refused(&ann, replica, PROMISED).await;
+    }
+    assert!(began.elapsed() < PROMISED, "{:?}", began.elapsed());
+
+    let follows = |replica: &Serving| replica.log().contains("following the directory's changes");
+    let [one, two] = replicas;
+    assert!(follows(&one) != follows(&two), "one follows:\n{}\n\n{}", one.log(), two.log());
+    let (dead, alive) = if follows(&one) { (one, two) } else { (two, one) };
+    dead.kill();
+    slapd.ldapdelete(&person("bob"));
+    refused(&bob, &alive, Duration::from_secs(45)).await;
+    assert!(follows(&alive));
+    assert!(alive.stop().unwrap().success());
+}
