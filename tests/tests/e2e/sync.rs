@@ -14,7 +14,7 @@ pub(crate) const PEOPLE: &str = "base_dn = \"ou=people,dc=example,dc=test\"";
 const GROUPS: &str = "base_dn = \"ou=groups,dc=example,dc=test\"\nmirror = true";
 const QUICK: &str = "timeouts = { connect = \"1s\", operation = \"2s\" }";
 /// A loaded machine gets this long before a test calls it a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn corp(slapd: &Slapd) -> Corp {
     Corp::new(slapd).table("users", PEOPLE).table("groups", GROUPS)
