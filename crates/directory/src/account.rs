@@ -19,6 +19,8 @@ pub struct AccountState {
     pub password_expired: bool,
     /// The password must be changed first (`pwdLastSet` = 0, `pwdReset`).
     pub must_change: bool,
+    /// When the account will be past its end, where that is still to come.
+    pub ends: Option<DateTime<Utc>>,
     /// Which attribute said so, for `explain`: one sentence each.
     pub because: Vec<String>,
 }
@@ -183,11 +185,7 @@ fn user_account_control(value: &str, _: &Context<'_>, state: &mut AccountState) 
 fn account_expires(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
     match value::filetime(value) {
         Some(FileTime::Zero | FileTime::Never) => None,
-        Some(FileTime::At(end)) if end > context.now => None,
-        Some(FileTime::At(_)) => {
-            state.expired = true;
-            Some("is past")
-        }
+        Some(FileTime::At(end)) => end_at(end, context, state),
         None => {
             state.expired = true;
             Some("is not a time")
@@ -217,33 +215,34 @@ fn pwd_last_set(value: &str, context: &Context<'_>, state: &mut AccountState) ->
 }
 
 fn krb_principal_expiration(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
-    match value::generalized_time(value) {
-        Some(end) if end > context.now => None,
-        Some(_) => {
-            state.expired = true;
-            Some("is past")
-        }
-        None => {
-            state.expired = true;
-            Some("is not a time")
-        }
-    }
+    let Some(end) = value::generalized_time(value) else {
+        state.expired = true;
+        return Some("is not a time");
+    };
+    end_at(end, context, state)
 }
 
 /// Days since 1970-01-01; negative is never, and 0 is the day itself, as `pam_unix` reads it.
 fn shadow_expire(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
-    let today = context.now.timestamp().div_euclid(86_400);
     match value.parse::<i64>() {
-        Ok(day) if day < 0 || day > today => None,
-        Ok(_) => {
-            state.expired = true;
-            Some("is past")
-        }
+        Ok(day) if day < 0 => None,
+        // A day beyond the calendar never comes.
+        Ok(day) => end_at(day.checked_mul(86_400).and_then(|at| DateTime::from_timestamp(at, 0))?, context, state),
         Err(_) => {
             state.expired = true;
             Some("is not a number of days")
         }
     }
+}
+
+/// An account that ends then: it is over, or the moment is kept. Of several ends the first counts.
+fn end_at(end: DateTime<Utc>, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
+    if end > context.now {
+        state.ends = Some(state.ends.map_or(end, |known| known.min(end)));
+        return None;
+    }
+    state.expired = true;
+    Some("is past")
 }
 
 /// An administrator's lock is never weakened by a later row.
@@ -328,6 +327,21 @@ mod tests {
         assert!(!of(&[("accountExpires", "9223372036854775807")]).expired);
         assert!(of(&[("accountExpires", "133000000000000000")]).expired);
         assert!(of(&[("accountExpires", "-")]).expired);
+    }
+
+    #[test]
+    fn an_end_to_come_is_kept_and_the_first_counts() {
+        let at = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+        assert_eq!(of(&[("shadowExpire", "20636")]).ends, at("2026-07-02T00:00:00Z"));
+        assert_eq!(of(&[("krbPrincipalExpiration", "20260701120001Z")]).ends, at("2026-07-01T12:00:01Z"));
+        // 2026-07-01T12:00:01Z in units of 100 ns since 1601.
+        assert_eq!(of(&[("accountExpires", "134273808010000000")]).ends, at("2026-07-01T12:00:01Z"));
+        let both = of(&[("shadowExpire", "20637"), ("krbPrincipalExpiration", "20260701130000Z")]);
+        assert_eq!(both.ends, at("2026-07-01T13:00:00Z"));
+        for free in [("shadowExpire", "-1"), ("accountExpires", "0"), ("shadowExpire", "9223372036854775807")] {
+            assert_eq!((of(&[free]).ends, of(&[free]).expired), (None, false), "{free:?}");
+        }
+        assert_eq!(of(&[("shadowExpire", "20635")]).ends, None, "it is over already");
     }
 
     #[test]

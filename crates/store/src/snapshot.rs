@@ -59,7 +59,7 @@ macro_rules! link_columns {
             $crate::snapshot::last_seen!(),
             " AS link_last_seen, l.fingerprint AS link_fingerprint, l.given_fields AS link_given_fields, \
              l.given_flags AS link_given_flags, l.live_groups AS link_live_groups, \
-             l.parent_id AS link_parent_id"
+             l.account_ends AS link_account_ends, l.parent_id AS link_parent_id"
         )
     };
 }
@@ -106,6 +106,7 @@ impl Row {
             given_fields: self.json("link_given_fields")?,
             given_flags: self.json("link_given_flags")?,
             live_groups: self.json("link_live_groups")?,
+            account_ends: self.get("link_account_ends")?,
             parent: self.get("link_parent_id")?,
         })
     }

@@ -54,6 +54,10 @@ impl Engine {
             let detail = "the user is deactivated here; the directory is down";
             return Err(located(Rejection::refused(Reason::AccountDisabled, detail).after_password()));
         }
+        if link.account_ends.is_some_and(|at| at <= self.now()) {
+            let detail = "the account is past its end; the directory is down";
+            return Err(located(Rejection::refused(Reason::AccountExpired, detail).after_password()));
+        }
         let admission = Admission::by_source(held.user.id, &source.slug, &link.dn);
         let mut plan = Plan::default();
         let token = self.finish(attempt, &admission, &mut plan);

@@ -56,6 +56,11 @@ impl Engine {
         due(&source, link)
     }
 
+    /// When the account that stands behind a session ends, as far as was known when it was last read.
+    pub(crate) fn account_ends(&self, found: &SessionWithUser) -> Option<DateTime<Utc>> {
+        self.read_from(found, &found.links)?.1.account_ends
+    }
+
     /// Reads somebody again, through the same path as a sign-in.
     pub(crate) async fn refresh(&self, found: &SessionWithUser) -> Result<(), Rejection> {
         let user = found.user.id;

@@ -83,8 +83,8 @@ struct Held {
     current: Arc<Current>,
     read_at: Instant,
     generation: u64,
-    /// When its person must be read again.
-    refresh_at: Option<DateTime<Utc>>,
+    /// When it must be looked at again at the latest: its person is to be read again then, or their account ends.
+    good_until: Option<DateTime<Utc>>,
 }
 
 /// Sessions read of late.
@@ -125,7 +125,7 @@ impl Cache {
         let held = self.sessions.get(token)?;
         let good = held.generation == self.generation.load(Ordering::Acquire)
             && held.read_at.elapsed() < fresh
-            && held.refresh_at.is_none_or(|at| now < at)
+            && held.good_until.is_none_or(|at| now < at)
             && now < held.current.expires_at;
         good.then_some(held.current)
     }
@@ -261,7 +261,7 @@ impl Engine {
                 }
             }
         }
-        self.hold(token, found, generation, read_at, refresh_at).await.map(SessionState::Active)
+        self.open(token, found, generation, read_at, refresh_at).await
     }
 
     async fn read_after_refresh(&self, token: &Token) -> Result<SessionState, StoreError> {
@@ -274,7 +274,26 @@ impl Engine {
             return Ok(SessionState::Ended(Ended::NotAllowed(Some(Reason::AccountDisabled))));
         }
         let refresh_at = self.refresh_due(&found);
-        self.hold(token, found, generation, read_at, refresh_at).await.map(SessionState::Active)
+        self.open(token, found, generation, read_at, refresh_at).await
+    }
+
+    /// The session, unless the account has come to its end since its entry was read: nobody tells of that, and nobody
+    /// needs to be asked for it.
+    async fn open(
+        &self,
+        token: &Token,
+        found: SessionWithUser,
+        generation: u64,
+        read_at: Instant,
+        refresh_at: Option<DateTime<Utc>>,
+    ) -> Result<SessionState, StoreError> {
+        let ends = self.account_ends(&found);
+        if ends.is_some_and(|at| at <= self.now()) {
+            self.end_sessions(found.user.id).await;
+            return Ok(SessionState::Ended(Ended::NotAllowed(Some(Reason::AccountExpired))));
+        }
+        let good_until = [refresh_at, ends].into_iter().flatten().min();
+        self.hold(token, found, generation, read_at, good_until).await.map(SessionState::Active)
     }
 
     /// Somebody's source, or local accounts as such, may have left the configuration since.
@@ -307,7 +326,7 @@ impl Engine {
         found: SessionWithUser,
         generation: u64,
         read_at: Instant,
-        refresh_at: Option<DateTime<Utc>>,
+        good_until: Option<DateTime<Utc>>,
     ) -> Result<Arc<Current>, StoreError> {
         self.touch(&found).await?;
         let user = self.view_of(found.user, &found.links).await?;
@@ -319,7 +338,7 @@ impl Engine {
             expires_at: found.session.expires_at,
             remember: found.session.remember,
         });
-        let held = Held { current: current.clone(), read_at, generation, refresh_at };
+        let held = Held { current: current.clone(), read_at, generation, good_until };
         self.0.sessions.sessions.insert(token.hash(), held);
         Ok(current)
     }

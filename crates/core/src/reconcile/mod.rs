@@ -23,7 +23,7 @@ use bindery_directory::Person;
 use bindery_store::{
     Change, EntityKind, Expected, Field, Link, NewUser, Owner, Plan, Snapshot, SnapshotRequest, UserState,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use std::collections::BTreeSet;
 use target::Target;
 use uuid::Uuid;
@@ -169,6 +169,8 @@ pub fn reconcile(
         given_fields: mapped.given,
         given_flags: flags::given(decision, linked),
         live_groups: decision.live_permission_groups.iter().map(|name| group_key(name)).collect(),
+        // As finely as stores keep it.
+        account_ends: decision.account_ends.map(|at| at.trunc_subsecs(6)),
         parent: None,
     };
     changes.extend(activity.changes(user, state.is_none()));

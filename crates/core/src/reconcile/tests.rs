@@ -42,6 +42,7 @@ fn decision() -> Decision {
         groups: Vec::new(),
         live_permission_groups: Vec::new(),
         access: AccessRuling { allowed: true, require: None, deny: None },
+        account_ends: None,
         unresolved: Vec::new(),
     }
 }

@@ -42,6 +42,7 @@ pub fn decide(rules: &RuleSet, facts: Facts<'_>) -> Result<Decision, Refused> {
         groups: granted.grants,
         live_permission_groups: granted.live,
         access,
+        account_ends: facts.account.ends,
         unresolved: unresolved(rules, facts.memberships, granted.unusable),
     };
     objections.settle(decision)

@@ -3,6 +3,7 @@
 use super::Truth;
 use crate::Reason;
 use bindery_directory::{AccountState, Memberships, Person};
+use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
 /// What the rules look at.
@@ -33,6 +34,8 @@ pub struct Decision {
     pub live_permission_groups: Vec<String>,
     /// What `access` said.
     pub access: AccessRuling,
+    /// When the account comes to its end, where it has one: from then on nobody of this decision is let in.
+    pub account_ends: Option<DateTime<Utc>>,
     /// Groups in rules that can't be found, in words, for `check` and `explain`.
     pub unresolved: Vec<String>,
 }

@@ -36,6 +36,18 @@ async fn a_verifier_vouches_while_every_server_is_down() {
 }
 
 #[tokio::test]
+async fn a_verifier_does_not_outlive_the_account() {
+    let mut world = World::with(OFFLINE).await;
+    world.set("ann", "krbPrincipalExpiration", "20270115083000Z").await;
+    world.enter("ann").await;
+    world.outage().await;
+    world.clock.advance(Duration::from_mins(29));
+    assert_signed_in(&world.login("ann", PASSWORD).await);
+    world.clock.advance(Duration::from_mins(1));
+    assert_refused(&world.login("ann", PASSWORD).await, Reason::AccountExpired);
+}
+
+#[tokio::test]
 async fn a_verifier_is_not_asked_while_the_directory_is_there() {
     let world = World::with(OFFLINE).await;
     world.enter("ann").await;

@@ -3,6 +3,7 @@
 use crate::world::{Setup, StoppedClock, World, assert_signed_in};
 use bindery_core::engine::{Ended, SessionState};
 use bindery_core::events::{EventHandler, Populate, Veto};
+use bindery_core::sync::SyncRequest;
 use bindery_core::token::Token;
 use bindery_core::{Clock, Reason};
 use bindery_demo_directory::company;
@@ -59,6 +60,50 @@ async fn an_account_past_its_end_ends_sessions() {
     let token = world.enter("ann").await;
     world.set("ann", "shadowExpire", "19000").await;
     ends(&world, &token, Reason::AccountExpired).await;
+}
+
+const NEVER: &str = "[sources.larkspur.provisioning]\nrefresh_after = \"never\"\n";
+/// Half an hour after the clock was stopped.
+const SOON: &str = "20270115083000Z";
+
+/// No feed tells of the time: what was read of the account says when it is over, and nobody is asked.
+#[tokio::test]
+async fn an_account_that_comes_to_its_end_is_refused_at_the_next_request() {
+    let mut world = World::with(NEVER).await;
+    world.set("ann", "krbPrincipalExpiration", SOON).await;
+    let token = world.enter("ann").await;
+    world.outage().await;
+    world.clock.advance(Duration::from_secs(29 * 60 + 59));
+    world.current(&token).await;
+    world.clock.advance(Duration::from_secs(1));
+    ends(&world, &token, Reason::AccountExpired).await;
+}
+
+/// An end that is set, put off or lifted while somebody is signed in, as sync hears of it.
+#[tokio::test]
+async fn the_end_that_was_read_last_counts() {
+    for (attribute, soon, later) in
+        [("krbPrincipalExpiration", SOON, "20270115084000Z"), ("accountExpires", "134444754000000000", "0")]
+    {
+        let world = World::with(NEVER).await;
+        let (ann, leo) = (world.enter("ann").await, world.enter("leo").await);
+        world.engine.sync(&world.engine.source("larkspur").unwrap(), SyncRequest::default()).await;
+        world.set("ann", attribute, soon).await;
+        world.set("leo", attribute, soon).await;
+        world.engine.sync(&world.engine.source("larkspur").unwrap(), SyncRequest::default()).await;
+        world.current(&leo).await;
+        world.set("leo", attribute, later).await;
+        world.engine.sync(&world.engine.source("larkspur").unwrap(), SyncRequest::default()).await;
+        world.clock.advance(Duration::from_mins(30));
+        ends(&world, &ann, Reason::AccountExpired).await;
+        world.current(&leo).await;
+        world.clock.advance(Duration::from_mins(10));
+        if later == "0" {
+            world.current(&leo).await;
+        } else {
+            ends(&world, &leo, Reason::AccountExpired).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ CREATE TABLE links (
     given_fields TEXT NOT NULL,
     given_flags  TEXT NOT NULL,
     live_groups  TEXT NOT NULL,
+    account_ends TEXT,
     parent_id    BLOB REFERENCES groups (id) ON DELETE SET NULL,
     PRIMARY KEY (source, kind, unique_id),
     -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.

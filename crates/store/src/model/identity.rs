@@ -267,6 +267,8 @@ pub struct Link {
     /// Folded names of local groups whose permissions count for the user without a membership being written, as this
     /// source's groups were when last read.
     pub live_groups: BTreeSet<String>,
+    /// When the account of the entry comes to its end, where it has one that was still to come when it was last read.
+    pub account_ends: Option<DateTime<Utc>>,
     /// The group that this source has hung a mirrored group under.
     pub parent: Option<Uuid>,
 }

@@ -78,6 +78,7 @@ pub(crate) fn link(user: u128, source: &str, unique_id: &str) -> Link {
         given_fields: ["email".to_owned()].into(),
         given_flags: ["is_staff".to_owned()].into(),
         live_groups: ["editors".to_owned()].into(),
+        account_ends: Some(at(86_400)),
         parent: None,
     }
 }
