@@ -4,14 +4,12 @@
 //! listed before and what it lists now; each of them is then read and decided as at a sign-in.
 
 use super::broken::Broken;
-use super::doubt;
 use super::people::BATCH;
 use super::removal::Gone;
-use super::report::{SyncOutcome, SyncReason};
 use super::rosters;
 use super::run::Run;
 use crate::engine::ActiveSource;
-use crate::rules;
+use crate::rules::{self, GroupGrant};
 use bindery_directory::{
     DirectoryError, FeedEvent, GroupEntry, Kind, Memberships, Named, Person, Reader, Source, Unreadable, account,
 };
@@ -70,6 +68,11 @@ impl Told {
         }
     }
 
+    /// Whether this person was told of.
+    pub(super) fn mentions(&self, unique_id: &str) -> bool {
+        self.people.contains_key(unique_id) || self.gone_people.contains(unique_id)
+    }
+
     /// Where nobody looks at groups, they concern nobody.
     fn forget_groups(&mut self) {
         self.groups.clear();
@@ -121,7 +124,8 @@ impl Run<'_> {
             return Ok(Absorbed::Doubt("a group of many people has changed".to_owned()));
         };
         if sync.groups {
-            self.absorb_groups(&told.groups).await?;
+            let grants = self.absorb_groups(&told.groups).await?;
+            self.nest_changed(&directory, &told.groups, &grants).await?;
         }
         let known = directory.known(&self.source.selectors).await;
         self.prints = self.source.fingerprints.knowing(known.iter().map(|(selector, known)| (selector, known)));
@@ -129,12 +133,16 @@ impl Run<'_> {
             self.unreadable(one);
         }
         let mut gone = self.gone_people(&told).await?;
+        // Before anybody is written: a percentage is of those there were.
+        self.active_users(gone.users.len() as u64 + self.already.users).await?;
+        self.settled.extend(told.gone_people.iter().chain(told.people.keys()).cloned());
         if sync.users {
             let own = told.people.into_values().map(|person| *person);
             let mut people: BTreeMap<String, Person> =
                 concerned.into_iter().map(|person| (person.unique_id.clone(), person)).collect();
             people.extend(own.map(|person| (person.unique_id.clone(), person)));
             gone.users.retain(|(unique_id, _)| !people.contains_key(unique_id));
+            self.settled.extend(people.keys().cloned());
             self.absorb_people(&directory, people.into_values().collect()).await?;
         }
         self.remove_gone(gone, &gone_groups).await?;
@@ -172,17 +180,24 @@ impl Run<'_> {
     }
 
     /// The groups among those told that are mirrored.
-    async fn absorb_groups(&mut self, groups: &BTreeMap<String, GroupEntry>) -> Result<(), Broken> {
-        let mut plans = Vec::new();
-        for entry in groups.values() {
+    async fn absorb_groups(
+        &mut self,
+        groups: &BTreeMap<String, GroupEntry>,
+    ) -> Result<BTreeMap<String, GroupGrant>, Broken> {
+        let (mut plans, mut grants) = (Vec::new(), BTreeMap::new());
+        for (unique_id, entry) in groups {
             self.report.groups.seen += 1;
             match rules::mirrored(&self.source.rules, &super::groups::as_group(entry)) {
-                Some(grant) => plans.push(self.plan_group(&grant)),
+                Some(grant) => {
+                    plans.push(self.plan_group(&grant));
+                    grants.insert(unique_id.clone(), grant);
+                }
                 None => self.report.groups.skipped += 1,
             }
         }
         plans.retain(|plan| !plan.is_empty());
-        self.apply_groups(plans).await
+        self.apply_groups(plans).await?;
+        Ok(grants)
     }
 
     /// What the groups that left had listed.
@@ -224,17 +239,8 @@ impl Run<'_> {
         // A local group that another entry is tied to as well stays.
         let ids: Vec<_> = tied.filter(|state| state.links.len() == 1).map(|state| state.group.id).collect();
         let gone = Gone { users: people.users.into_iter().map(|(_, user)| user).collect(), groups: ids };
-        if gone.users.is_empty() && gone.groups.is_empty() && self.leaving.is_empty() {
-            return Ok(());
-        }
         let gone = self.removable(gone);
-        let removes = !(gone.users.is_empty() && gone.groups.is_empty());
-        if removes && doubt::search_changed(self.engine.store(), &self.source).await? {
-            // They may be there, and only out of sight.
-            self.report.end(SyncOutcome::Held, SyncReason::ChangedSearch);
-            return self.remove(Gone::default()).await;
-        }
-        self.remove(gone).await
+        self.remove_unless_out_of_sight(gone).await
     }
 
     /// Everybody whose groups may be others now; `None` for too many to be read one by one.

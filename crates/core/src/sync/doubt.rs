@@ -9,12 +9,17 @@ use bindery_store::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 const FEED: &str = "feed";
 const SEARCH: &str = "search";
 const POSITION: &str = "position";
 const PENDING: &str = "pending";
 const RULES: &str = "rules";
+const AGAIN: &str = "again";
+
+/// So many who failed are looked at again one by one; for more of them everybody is.
+pub(super) const MOST_AGAIN: usize = 500;
 
 /// What an incremental run begins with.
 pub(super) enum Footing {
@@ -34,23 +39,31 @@ pub(super) async fn footing(store: &Store, source: &ActiveSource) -> Result<Foot
     if store.position(slug, SEARCH).await? != Some(search(source)) {
         return doubt("what is searched for has changed since the last run, or there was none");
     }
+    following(store, source).await
+}
+
+/// The same for a follower. What is held does not keep it from following.
+pub(super) async fn following(store: &Store, source: &ActiveSource) -> Result<Footing, StoreError> {
+    let doubt = |why: &str| Ok(Footing::Doubt(why.to_owned()));
+    let Some(position) = position(store, source).await? else {
+        return doubt("no position in the change feed is stored for what is searched");
+    };
     if rules_changed(store, source).await? {
         return doubt("the rules have changed since everybody was last read");
     }
-    match position(store, source).await? {
-        Some(position) => Ok(Footing::Position(position)),
-        None => doubt("no position in the change feed is stored"),
-    }
+    Ok(Footing::Position(position))
 }
 
 /// Whether a feed would leave people as rules that no longer hold have made them.
-pub(super) async fn rules_changed(store: &Store, source: &ActiveSource) -> Result<bool, StoreError> {
+async fn rules_changed(store: &Store, source: &ActiveSource) -> Result<bool, StoreError> {
     Ok(store.position(&source.slug, RULES).await? != Some(rules(source)))
 }
 
 /// A digest of everything that decides what people come to, and of what is asked of them.
 fn rules(source: &ActiveSource) -> Value {
-    let what = format!("{:?} {:?} {} {}", source.rules, source.wanted, source.sync.users, source.sync.groups);
+    let groups = &source.directory.settings().groups;
+    let (users_too, groups_too) = (source.sync.users, source.sync.groups);
+    let what = format!("{:?} {:?} {groups:?} {users_too} {groups_too}", source.rules, source.wanted);
     json!(hex::encode(Sha256::digest(what)))
 }
 
@@ -121,6 +134,23 @@ pub(super) async fn pend(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     store.put_position(&source.slug, PENDING, json!(why), now).await
+}
+
+/// Who failed, by unique ID, and is to be looked at again whether or not a feed tells of them.
+pub(super) async fn again(store: &Store, source: &ActiveSource) -> Result<BTreeSet<String>, StoreError> {
+    let stored = store.position(&source.slug, AGAIN).await?.unwrap_or_default();
+    Ok(serde_json::from_value(stored).unwrap_or_default())
+}
+
+/// Remembers the first of them.
+pub(super) async fn put_again(
+    store: &Store,
+    source: &ActiveSource,
+    again: &BTreeSet<String>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let first: Vec<&String> = again.iter().take(MOST_AGAIN).collect();
+    store.put_position(&source.slug, AGAIN, json!(first), now).await
 }
 
 /// As it stands in `incomplete`.

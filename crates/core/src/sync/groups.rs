@@ -1,5 +1,5 @@
-//! The groups of a directory as local ones: made, renamed and tied by the same rules as at a sign-in, hung under each
-//! other as they are in the directory, and kept empty once they have left it.
+//! The groups of a directory as local ones: made, renamed and tied by the same rules as at a sign-in, and kept empty
+//! once they have left it. What they hang under is in `nesting`.
 
 use super::broken::Broken;
 use super::report::Thing;
@@ -7,12 +7,11 @@ use super::run::Run;
 use crate::reconcile::{self, group_key};
 use crate::rules::{self, GroupGrant};
 use bindery_directory::{Group, GroupEntry, Roster};
-use bindery_store::{Change, GroupRef, NewGroup, Owner, Plan, Snapshot, SnapshotRequest};
-use std::collections::{BTreeMap, BTreeSet};
-use uuid::Uuid;
+use bindery_store::{Change, NewGroup, Owner, Plan, Snapshot, SnapshotRequest};
+use std::collections::BTreeMap;
 
 /// Plans of groups that go into one transaction.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 impl Run<'_> {
     /// Makes the local groups what a whole roster says; removals come later.
@@ -94,39 +93,6 @@ impl Run<'_> {
         self.report.change(Thing::Group, &grant.name, action, Vec::new());
         self.groups.learn(&plan, self.now);
         plan
-    }
-
-    /// Mirrored groups hang under the mirrored groups that they are in, the others under `groups.parent`.
-    async fn nest(&mut self, roster: &Roster, grants: &BTreeMap<usize, GroupGrant>) -> Result<(), Broken> {
-        let owner = Owner::Source(self.source.slug.clone());
-        let local = |grant: &GroupGrant| self.groups.by_key(&group_key(&grant.name)).map(|state| state.group.id);
-        let top = self.source.rules.parent.as_deref().map(group_key);
-        let top = top.and_then(|key| self.groups.by_key(&key)).map(|state| state.group.id);
-        let mut wanted: BTreeSet<(Uuid, Uuid)> = BTreeSet::new();
-        for (at, grant) in grants {
-            let Some(child) = local(grant) else { continue };
-            let above = roster.parents(*at);
-            let parents: BTreeSet<Uuid> = above.iter().filter_map(|at| local(grants.get(at)?)).collect();
-            let parents = if parents.is_empty() { top.into_iter().collect() } else { parents };
-            wanted.extend(parents.into_iter().filter(|parent| *parent != child).map(|parent| (child, parent)));
-        }
-        let stored: BTreeSet<_> = self.engine.store().subgroups(&owner).await?.into_iter().collect();
-        let id = GroupRef::Id;
-        let add = wanted.difference(&stored).map(|(child, parent)| Change::AddSubgroup {
-            child: id(*child),
-            parent: id(*parent),
-            owner: owner.clone(),
-        });
-        let mut changes: Vec<Change> = add.collect();
-        if roster.shortcomings().is_empty() {
-            changes.extend(stored.difference(&wanted).map(|(child, parent)| Change::RemoveSubgroup {
-                child: id(*child),
-                parent: id(*parent),
-                owner: owner.clone(),
-            }));
-        }
-        let plans = changes.chunks(BATCH).map(|changes| Plan::from(changes.to_vec())).collect();
-        self.apply_groups(plans).await
     }
 
     pub(super) async fn apply_groups(&mut self, plans: Vec<Plan>) -> Result<(), Broken> {

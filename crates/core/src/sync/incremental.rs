@@ -5,13 +5,14 @@ use super::changes::{Absorbed, Told};
 use super::doubt;
 use super::report::Mode;
 use super::run::Run;
-use bindery_directory::{FeedEvent, Position, Since};
+use crate::engine::chain;
+use bindery_directory::{DirectoryError, FeedEvent, Position, Since};
 
 impl Run<'_> {
     /// Full where somebody asks for it or anything is in doubt, else incremental.
     pub(super) async fn go(&mut self) -> Result<(), Broken> {
         if self.request.full {
-            return self.full(None).await;
+            return self.full(self.request.because.map(str::to_owned)).await;
         }
         if self.request.allow_removals {
             return self.full(Some("--allow-removals looks at everything".to_owned())).await;
@@ -47,6 +48,11 @@ impl Run<'_> {
                 event => told.hear(event),
             }
         }
+        for unique_id in doubt::again(self.engine.store(), &source).await? {
+            if !told.mentions(&unique_id) {
+                self.look_again(unique_id, &mut told).await?;
+            }
+        }
         if !told.is_empty()
             && let Absorbed::Doubt(why) = self.absorb(told).await?
         {
@@ -59,6 +65,21 @@ impl Run<'_> {
         Ok(None)
     }
 
+    /// Somebody who failed the last time: what stood in their way may be gone, and no feed tells of that.
+    async fn look_again(&mut self, unique_id: String, told: &mut Told) -> Result<(), Broken> {
+        match self.source.directory.read(&unique_id, None, &self.source.wanted).await {
+            Ok(Some(person)) => told.hear(FeedEvent::Person(Box::new(person))),
+            Ok(None) => drop(self.settled.insert(unique_id)),
+            Err(error @ DirectoryError::Unavailable { .. }) => return Err(error.into()),
+            Err(error) => {
+                self.report.users.failed += 1;
+                self.report.error(format!("{unique_id}: {}", chain(&error)));
+                self.failing.insert(unique_id);
+            }
+        }
+        Ok(())
+    }
+
     /// All that was told up to here has been carried out, or waits where the next run sees it.
     pub(super) async fn reached(&mut self, position: &Position) -> Result<(), Broken> {
         if self.request.dry_run {
@@ -67,6 +88,16 @@ impl Run<'_> {
         let (store, source, now) = (self.engine.store(), &self.source, self.engine.now());
         if self.report.reason.is_some() {
             doubt::pend(store, source, "removals of the last run wait for --allow-removals", now).await?;
+        }
+        let mut again = doubt::again(store, source).await?;
+        let before = again.clone();
+        again.retain(|unique_id| !self.settled.contains(unique_id));
+        again.extend(self.failing.iter().cloned());
+        if again.len() > doubt::MOST_AGAIN {
+            doubt::pend(store, source, "too many people failed to be looked at one by one", now).await?;
+        }
+        if again != before {
+            doubt::put_again(store, source, &again, now).await?;
         }
         Ok(doubt::reached(store, source, position, now).await?)
     }

@@ -66,6 +66,13 @@ impl GroupIndex {
         })
     }
 
+    /// The entry of each group that is tied to one of this source, by the key of its DN.
+    pub(super) fn by_dn(&self) -> HashMap<&str, &str> {
+        let links = self.states.values().flat_map(|state| &state.links);
+        let own = links.filter(|link| link.source == self.source);
+        own.map(|link| (link.dn_key.as_str(), link.unique_id.as_str())).collect()
+    }
+
     /// What people call a group.
     pub(super) fn name_of(&self, group: &GroupRef) -> String {
         let state = match group {

@@ -1,6 +1,6 @@
 //! One at a time, over any number of processes: a lease in the store, renewed while its holder lives.
 
-use crate::engine::{Engine, chain};
+use crate::engine::{ActiveSource, Engine, chain};
 use bindery_store::StoreError;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -9,6 +9,17 @@ use tokio::task::JoinHandle;
 /// The lease of a dead holder ends within this.
 const TTL: Duration = Duration::from_secs(30);
 const RENEWED: Duration = Duration::from_secs(8);
+/// What the holder is called while a follower carries out what it has heard.
+const FOLLOWER: &str = "follower ";
+/// A follower has a source to itself for moments only; one that does not give it back is dead or stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at whether a lease is free.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The lease of whoever writes what a source says.
+pub(super) fn of_runs(source: &ActiveSource) -> String {
+    format!("sync:{}", source.slug)
+}
 
 /// A lease that is ours until it is given back, or lost.
 pub(super) struct Held {
@@ -21,7 +32,31 @@ pub(super) struct Held {
 
 /// Takes a lease; `None` where somebody else has it.
 pub(super) async fn take(engine: &Engine, name: String) -> Result<Option<Held>, StoreError> {
-    let holder = engine.new_id().to_string();
+    take_as(engine, name, engine.new_id().to_string()).await
+}
+
+/// The same for a follower, which gives it back soon.
+pub(super) async fn take_as_follower(engine: &Engine, name: String) -> Result<Option<Held>, StoreError> {
+    take_as(engine, name, format!("{FOLLOWER}{}", engine.new_id())).await
+}
+
+/// The same for a run. It pauses a follower, and so it waits until that has carried out what it was at.
+pub(super) async fn take_from_follower(engine: &Engine, name: &str) -> Result<Option<Held>, StoreError> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let taken = take(engine, name.to_owned()).await?;
+        if taken.is_some() || began.elapsed() > PATIENCE {
+            return Ok(taken);
+        }
+        let held = engine.store().lease(name, engine.now()).await?;
+        if held.is_some_and(|lease| !lease.holder.starts_with(FOLLOWER)) {
+            return Ok(None);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn take_as(engine: &Engine, name: String, holder: String) -> Result<Option<Held>, StoreError> {
     if !engine.store().acquire_lease(&name, &holder, engine.now(), TTL).await? {
         return Ok(None);
     }

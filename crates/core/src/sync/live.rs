@@ -1,13 +1,14 @@
 //! Following a source's change feed without end, while serving: whoever is shut out in the directory is out here within
 //! a second. Over any number of replicas one follows; the lease of a dead one ends by itself.
 
+use super::SyncRequest;
 use super::broken::Broken;
 use super::changes::{Absorbed, Told};
 use super::doubt;
 use super::lease::{self, Held};
-use super::report::{SyncOutcome, SyncRun};
+use super::recent::Recent;
+use super::report::{Mode, SyncOutcome, SyncRun};
 use super::run::Run;
-use super::{Removals, SyncRequest};
 use crate::engine::{ActiveSource, Engine, chain};
 use crate::events::Event;
 use bindery_directory::{Changes, FeedEvent, Position, Since};
@@ -25,8 +26,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const MOST_PUT_OFF: Duration = Duration::from_mins(5);
 /// Following for so long is a feed that works.
 const STEADY: Duration = Duration::from_mins(1);
-/// What is removed within this counts together against `removal_limit`.
-const WINDOW: Duration = Duration::from_hours(1);
 
 /// Why following ended.
 enum Ended {
@@ -51,7 +50,11 @@ impl Engine {
                     }
                 }
                 Ok(None) => {}
-                Err(error) => self.trouble(source, &chain(&error)),
+                Err(error) => {
+                    self.trouble(source, &chain(&error));
+                    sleep(RETRY).await;
+                    continue;
+                }
             }
             sleep(STANDBY).await;
         }
@@ -113,23 +116,25 @@ impl Follower<'_> {
 
     /// From the stored position on, until something breaks or is in doubt; doubt is settled by a full run.
     async fn once(&mut self) -> Result<(), Broken> {
-        let store = self.engine.store();
-        let stored = doubt::position(store, self.source).await?;
-        let Some(position) = stored else { return self.catch_up().await };
-        if doubt::rules_changed(store, self.source).await? {
-            return self.catch_up().await;
-        }
+        let position = match doubt::following(self.engine.store(), self.source).await? {
+            doubt::Footing::Position(position) => position,
+            doubt::Footing::Doubt(why) => return self.catch_up(&why).await,
+        };
         let (source, poll) = (self.source, self.source.sync.poll);
         match source.directory.changes(&position, &source.wanted, Some(poll)).await? {
-            Since::Doubt(_) => self.catch_up().await,
+            Since::Doubt(why) => self.catch_up(&why).await,
             Since::Changes(changes) => self.hear(changes).await,
         }
     }
 
-    async fn catch_up(&mut self) -> Result<(), Broken> {
+    async fn catch_up(&mut self, why: &str) -> Result<(), Broken> {
+        // While nobody answers there is nothing to read, nothing to put off and no run to write down.
+        self.source.directory.feed_kind().await?;
+        tracing::info!(target: "bindery_core::live", source = self.source.slug, why, "everything is read again");
         sleep(self.put_off).await;
         self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
-        let run = self.engine.sync(self.source, SyncRequest { full: true, ..SyncRequest::default() }).await;
+        let request = SyncRequest { full: true, because: Some(why), ..SyncRequest::default() };
+        let run = self.engine.sync(self.source, request).await;
         match run.outcome {
             SyncOutcome::Failed => Err(Broken::Run(run.errors.into_iter().next().unwrap_or_default())),
             _ => Ok(()),
@@ -139,6 +144,7 @@ impl Follower<'_> {
     async fn hear(&mut self, mut changes: Changes) -> Result<(), Broken> {
         let _following = Following::new(&self.source.slug);
         let began = Instant::now();
+        self.removals = Recent::load(self.engine, self.source).await?;
         let mut told = Told::default();
         let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
@@ -156,28 +162,28 @@ impl Follower<'_> {
             };
             match event {
                 Some(FeedEvent::Reached(position)) => {
-                    if !self.carry_out(std::mem::take(&mut told), &position).await? {
-                        return self.catch_up().await;
+                    if let Absorbed::Doubt(why) = self.carry_out(std::mem::take(&mut told), &position).await? {
+                        return self.catch_up(&why).await;
                     }
                 }
-                Some(FeedEvent::Doubt(_)) => return self.catch_up().await,
+                Some(FeedEvent::Doubt(why)) => return self.catch_up(&why).await,
                 Some(event) => told.hear(event),
                 None => return Ok(()),
             }
         }
     }
 
-    /// Carries out what was told, as a run of its own; `false` where only a full run helps. A run that is under way is
-    /// waited for.
-    async fn carry_out(&mut self, told: Told, position: &Position) -> Result<bool, Broken> {
+    /// Carries out what was told, as a run of its own. A run that is under way is waited for.
+    async fn carry_out(&mut self, told: Told, position: &Position) -> Result<Absorbed, Broken> {
         let mut run = Run::new(self.engine, self.source, SyncRequest::default());
         if told.is_empty() {
             run.reached(position).await?;
-            return Ok(true);
+            return Ok(Absorbed::Whole);
         }
-        run.already = self.removals.sum();
+        run.report.mode = Mode::Incremental;
+        run.already = self.removals.sum(self.engine.now());
         let mut held = loop {
-            match lease::take(self.engine, format!("sync:{}", self.source.slug)).await? {
+            match lease::take_as_follower(self.engine, lease::of_runs(self.source)).await? {
                 Some(held) => break held,
                 None => sleep(PAUSE).await,
             }
@@ -186,13 +192,14 @@ impl Follower<'_> {
             done = absorb(&mut run, told, position) => done,
             () = held.lost() => Err(Broken::LostLease),
         };
+        let counted = self.removals.add(self.engine, self.source, run.removed).await;
         held.give_back().await;
-        self.removals.add(run.removed);
         run.report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         record(&run.report);
         if run.report.reason.is_some() {
             self.engine.record_run(&run.report, run.now, Some(self.engine.now())).await;
         }
+        counted?;
         done
     }
 }
@@ -222,31 +229,10 @@ fn record(report: &SyncRun) {
     }
 }
 
-async fn absorb(run: &mut Run<'_>, told: Told, position: &Position) -> Result<bool, Broken> {
-    match run.absorb(told).await? {
-        Absorbed::Whole => run.reached(position).await.map(|()| true),
-        Absorbed::Doubt(why) => {
-            tracing::info!(target: "bindery_core::live", source = run.source.slug, why, "everything is read again");
-            Ok(false)
-        }
+async fn absorb(run: &mut Run<'_>, told: Told, position: &Position) -> Result<Absorbed, Broken> {
+    let absorbed = run.absorb(told).await?;
+    if let Absorbed::Whole = absorbed {
+        run.reached(position).await?;
     }
-}
-
-/// Removals of the last hour.
-#[derive(Default)]
-struct Recent(Vec<(Instant, Removals)>);
-
-impl Recent {
-    fn add(&mut self, removals: Removals) {
-        self.0.push((Instant::now(), removals));
-    }
-
-    fn sum(&mut self) -> Removals {
-        self.0.retain(|(at, _)| at.elapsed() < WINDOW);
-        self.0.iter().fold(Removals::default(), |sum, (_, one)| Removals {
-            users: sum.users + one.users,
-            groups: sum.groups + one.groups,
-            memberships: sum.memberships + one.memberships,
-        })
-    }
+    Ok(absorbed)
 }

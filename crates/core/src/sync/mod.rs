@@ -17,7 +17,9 @@ mod index;
 mod lease;
 mod links;
 mod live;
+mod nesting;
 mod people;
+mod recent;
 mod removal;
 mod report;
 mod rosters;
@@ -42,6 +44,8 @@ use std::time::Duration;
 pub struct SyncRequest<'a> {
     /// Read everything, whatever is remembered.
     pub full: bool,
+    /// Why, where it is not a person who asks for that: what the run says as `full_because`.
+    pub because: Option<&'a str>,
     /// Write nothing, and tell what would be written.
     pub dry_run: bool,
     /// Somebody has looked at the removals that were held.
@@ -51,7 +55,7 @@ pub struct SyncRequest<'a> {
 }
 
 /// Removals that were carried out.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Removals {
     users: u64,
     groups: u64,
@@ -76,7 +80,9 @@ impl Engine {
     pub async fn sync(&self, source: &Arc<ActiveSource>, request: SyncRequest<'_>) -> SyncRun {
         let mut run = Run::new(self, source, request);
         let began = run.now;
-        match lease::take(self, format!("sync:{}", source.slug)).await {
+        let held = lease::take_from_follower(self, &lease::of_runs(source)).await;
+        let mut lease = None;
+        match held {
             Ok(Some(mut held)) => {
                 self.record_run(&run.report, began, None).await;
                 let limit = source.directory.settings().timeouts.sync;
@@ -87,7 +93,7 @@ impl Engine {
                 if let Err(broken) = done {
                     broken.tell(&mut run.report);
                 }
-                held.give_back().await;
+                lease = Some(held);
             }
             Ok(None) => run.report.end(SyncOutcome::AlreadyRunning, SyncReason::AlreadyRunning),
             Err(error) => Broken::from(error).tell(&mut run.report),
@@ -98,12 +104,16 @@ impl Engine {
         if report.outcome != SyncOutcome::AlreadyRunning {
             self.record_run(&report, began, Some(self.now())).await;
         }
+        // Last: a run that is written down as under way while nobody holds its lease is one that was killed.
+        if let Some(lease) = lease {
+            lease.give_back().await;
+        }
         report
     }
 
     /// Runs are kept, so that people can see what happened. One that cannot be written down counts all the same.
     async fn record_run(&self, run: &SyncRun, began: DateTime<Utc>, ended: Option<DateTime<Utc>>) {
-        let outcome = if ended.is_some() { run.outcome.as_str() } else { "running" };
+        let outcome = if ended.is_some() { run.outcome.as_str() } else { RUNNING };
         let mut report = run.clone();
         report.changes = None;
         report.would_remove.truncate(MOST_KEPT);
@@ -145,5 +155,7 @@ fn measure(run: &SyncRun, mode: &str) {
     );
 }
 
+/// The outcome of a run that has none yet, as it is kept.
+const RUNNING: &str = "running";
 /// Removals that are kept with a run.
 const MOST_KEPT: usize = 100;

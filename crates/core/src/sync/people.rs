@@ -238,6 +238,7 @@ impl Run<'_> {
     }
 
     pub(super) fn failed(&mut self, person: &Person, detail: &str) {
+        self.failing.insert(person.unique_id.clone());
         self.report.users.failed += 1;
         self.report.error(format!("{}: {detail}", person.dn));
     }

@@ -7,7 +7,7 @@ use super::brakes;
 use super::broken::Broken;
 use super::doubt;
 use super::people::Leaving;
-use super::report::{IncompleteBase, Removal, SyncOutcome, SyncReason, Thing};
+use super::report::{IncompleteBase, Mode, Removal, SyncOutcome, SyncReason, Thing};
 use super::run::Run;
 use crate::config::Removed;
 use crate::engine::chain;
@@ -45,13 +45,21 @@ impl Run<'_> {
             self.report.end(SyncOutcome::Held, SyncReason::Incomplete);
             return Ok(());
         }
-        let changed = doubt::search_changed(self.engine.store(), &self.source).await?;
+        self.remove_unless_out_of_sight(gone).await
+    }
+
+    /// Where another search is made than before, they may all be there, and only out of sight.
+    pub(super) async fn remove_unless_out_of_sight(&mut self, gone: Gone) -> Result<(), Broken> {
         let removes = !(gone.users.is_empty() && gone.groups.is_empty() && self.leaving.is_empty());
-        if changed && removes && !self.request.allow_removals {
+        if !removes {
+            return Ok(());
+        }
+        if !self.request.allow_removals && doubt::search_changed(self.engine.store(), &self.source).await? {
             let base = self.source.directory.settings().base_dn.to_string();
             self.report.incomplete.push(IncompleteBase { reason: doubt::CHANGED_SEARCH, base });
             self.report.end(SyncOutcome::Held, SyncReason::ChangedSearch);
-            return self.list(&gone.users, &gone.groups, &self.leaving.clone()).await;
+            let leaving = std::mem::take(&mut self.leaving);
+            return self.list(&gone.users, &gone.groups, &leaving).await;
         }
         self.remove(gone).await
     }
@@ -92,10 +100,14 @@ impl Run<'_> {
             groups: gone.groups.len() as u64 + self.already.groups,
             memberships: counted.len() as u64 + self.already.memberships,
         };
-        let users_go = allow || brakes::within(limit, counts.users, self.active_users(counts.users).await?);
-        let groups_go = allow || brakes::within(limit, counts.groups, self.groups.tied().count() as u64);
-        let memberships_go =
-            allow || brakes::within_percent(limit, counts.memberships, self.owned(counts.memberships).await?);
+        // A percentage is of what there was before any of these removals.
+        let already = self.already;
+        let users = self.active_users(counts.users).await? + already.users;
+        let groups = self.groups.tied().count() as u64 + already.groups;
+        let memberships = self.owned(counts.memberships).await? + already.memberships;
+        let users_go = allow || brakes::within(limit, counts.users, users);
+        let groups_go = allow || brakes::within(limit, counts.groups, groups);
+        let memberships_go = allow || brakes::within_percent(limit, counts.memberships, memberships);
         if memberships_go {
             self.take_back(&counted).await?;
         }
@@ -116,19 +128,21 @@ impl Run<'_> {
     }
 
     /// What a percentage of users is taken of. Few removals are never measured by it, and so nobody is counted for them.
-    async fn active_users(&mut self, removals: u64) -> Result<u64, Broken> {
+    pub(super) async fn active_users(&mut self, removals: u64) -> Result<u64, Broken> {
         if brakes::goes_by_percent(removals) && self.users.len() == 0 {
             self.load_links().await?;
         }
         Ok(self.users.active())
     }
 
-    /// What a percentage of memberships is taken of.
+    /// What a percentage of memberships is taken of: those there were before this run gave any, as a dry run sees it.
     async fn owned(&self, removals: u64) -> Result<u64, Broken> {
         if !brakes::goes_by_percent(removals) {
             return Ok(0);
         }
-        Ok(self.engine.store().count_memberships(&self.owner()).await?)
+        let there = self.engine.store().count_memberships(&self.owner()).await?;
+        let given = if self.request.dry_run { 0 } else { self.report.memberships.added };
+        Ok(there.saturating_sub(given))
     }
 
     /// What an incremental run may remove, under `sync.removed`.
@@ -234,6 +248,10 @@ impl Run<'_> {
 
     async fn remove_groups(&mut self, groups: &[Uuid]) -> Result<(), Broken> {
         let owner = self.owner();
+        // A full run has put that right already.
+        if self.report.mode == Mode::Incremental && !groups.is_empty() {
+            self.unnest(groups).await?;
+        }
         for group in groups {
             let Some(state) = self.groups.get(*group).cloned() else { continue };
             let elsewhere = state.links.iter().any(|link| !owner.is_source(&link.source));

@@ -14,7 +14,7 @@ use crate::reconcile::Fingerprints;
 use bindery_directory::{GroupEntry, Kind, Page, Person, Position, Roster, Unreadable, account};
 use bindery_store::EntityKind;
 use chrono::{DateTime, Utc};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -45,6 +45,10 @@ pub(super) struct Run<'a> {
     pub(super) unseen: Vec<Uuid>,
     /// Somebody's groups could not be read.
     pub(super) unread: bool,
+    /// Entries that failed, by unique ID.
+    pub(super) failing: BTreeSet<String>,
+    /// Entries of which a feed has told, failed or not.
+    pub(super) settled: HashSet<String>,
     /// What this run has removed.
     pub(super) removed: Removals,
     /// What was removed shortly before, and counts together with that.
@@ -71,6 +75,8 @@ impl<'a> Run<'a> {
             freed: HashSet::new(),
             unseen: Vec::new(),
             unread: false,
+            failing: BTreeSet::new(),
+            settled: HashSet::new(),
             removed: Removals::default(),
             already: Removals::default(),
         }
@@ -219,6 +225,7 @@ impl Run<'_> {
     pub(super) fn unreadable(&mut self, entry: &Unreadable) {
         if let Some(unique_id) = &entry.unique_id {
             self.users.see(unique_id);
+            self.failing.insert(unique_id.clone());
         }
         self.report.users.seen += 1;
         self.report.users.failed += 1;
@@ -240,6 +247,7 @@ impl Run<'_> {
         }
         let (store, slug) = (self.engine.store(), &self.source.slug);
         rosters.keep(store, slug).await?;
+        doubt::put_again(store, &self.source, &self.failing, self.now).await?;
         doubt::remember(store, &self.source, &self.report, position, self.now).await?;
         if self.report.incomplete.is_empty() && self.source.sync.users {
             store.mark_seen(slug, EntityKind::User, self.now, &self.unseen).await?;

@@ -1,7 +1,7 @@
 //! When a source is read by itself: `sync.schedule`, in UTC, moved by an offset of this installation, so that a
 //! thousand installations do not ask their directories in the same second.
 
-use super::{SyncRequest, doubt};
+use super::{RUNNING, SyncRequest, doubt, lease};
 use crate::engine::{ActiveSource, Engine, chain};
 use bindery_directory::FeedKind;
 use bindery_store::StoreError;
@@ -82,13 +82,18 @@ impl Engine {
         let Some(schedule) = Schedule::new(text, &install) else { return Ok(()) };
         let Some(due) = schedule.last(self.now()) else { return Ok(()) };
         let last = self.store().last_sync_run(&source.slug, &[]).await?;
-        if last.is_some_and(|run| run.started_at >= due) {
-            return Ok(());
+        if let Some(run) = last.filter(|run| run.started_at >= due) {
+            // One that was killed has not run.
+            let lease = lease::of_runs(source);
+            if run.outcome != RUNNING || self.store().lease(&lease, self.now()).await?.is_some() {
+                return Ok(());
+            }
         }
         // A feed that sees no deletions is no way to notice them.
         let position = doubt::position(self.store(), source).await?;
-        let full = position.is_none_or(|position| position.kind != FeedKind::Syncrepl);
-        self.sync(source, SyncRequest { full, ..SyncRequest::default() }).await;
+        let full = position.is_some_and(|position| position.kind != FeedKind::Syncrepl);
+        let because = full.then_some("the server's change feed sees no deletions");
+        self.sync(source, SyncRequest { full, because, ..SyncRequest::default() }).await;
         Ok(())
     }
 

@@ -21,6 +21,7 @@ mod sync_changes;
 mod sync_full;
 mod sync_groups;
 mod sync_incomplete;
+mod sync_live;
 mod sync_people;
 mod sync_removals;
 mod sync_runs;

@@ -1,10 +1,12 @@
 //! What has changed, and no more: by an incremental run, and live.
 
 use crate::sync_full::{FULL, sync};
-use crate::world::{World, dn};
+use crate::world::{Setup, World, dn};
 use bindery_core::engine::SessionState;
 use bindery_core::sync::{Mode, SyncOutcome, SyncRequest};
 use bindery_core::token::Token;
+use bindery_demo_directory::company;
+use bindery_store::Change;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -48,6 +50,53 @@ async fn somebody_deleted_is_deactivated_by_an_incremental_run() {
     let run = sync(&world, INCREMENTAL).await;
     assert_eq!((run.mode, run.users.deactivated), (Mode::Incremental, 1), "{run:?}");
     world.ended(&token).await;
+}
+
+/// What stood in somebody's way goes, and no feed tells of that.
+#[tokio::test]
+async fn somebody_who_failed_is_looked_at_again_by_the_next_run() {
+    for first in [FULL, INCREMENTAL] {
+        let world = World::with(MIRROR).await;
+        let squatter = world.local("newcomer", None).await;
+        sync(&world, FULL).await;
+        world.hire("newcomer").await;
+        let run = sync(&world, first).await;
+        assert_eq!((run.users.failed, run.users.created), (1, 0), "{run:?}");
+        let run = sync(&world, INCREMENTAL).await;
+        assert_eq!((run.mode, run.users.failed), (Mode::Incremental, 1), "{run:?}");
+        assert!(run.errors[0].contains("newcomer"), "{:?}", run.errors);
+        world.apply(vec![Change::DeleteUser { user: squatter }]).await;
+        let run = sync(&world, INCREMENTAL).await;
+        assert_eq!((run.mode, run.users.created, run.users.failed), (Mode::Incremental, 1, 0), "{run:?}");
+        assert!(world.user("newcomer").await.unwrap().link.is_some());
+        assert_eq!(sync(&world, INCREMENTAL).await.users.seen, 0, "once");
+    }
+}
+
+#[tokio::test]
+async fn somebody_who_failed_and_left_is_not_looked_for_for_ever() {
+    let world = World::with(MIRROR).await;
+    world.local("newcomer", None).await;
+    world.hire("newcomer").await;
+    sync(&world, FULL).await;
+    world.edit(&format!("dn: uid=newcomer,{}\nchangetype: delete\n", company::PEOPLE_DN)).await;
+    sync(&world, INCREMENTAL).await;
+    let again = world.engine.store().position("larkspur", "again").await.unwrap();
+    assert_eq!(again, Some(serde_json::json!([])));
+}
+
+/// How groups count is a rule as much as those in `access`.
+#[tokio::test]
+async fn another_way_to_read_groups_is_another_rule() {
+    let world = World::with(MIRROR).await;
+    sync(&world, FULL).await;
+    assert!(world.user("kwame").await.unwrap().in_group("engineering"));
+    let source = format!("{MIRROR}nested = \"none\"\n[sources.larkspur.sync]\nremoval_limit = {{ percent = 100 }}\n");
+    world.reload(&Setup { source, ..Setup::default() });
+    let run = sync(&world, INCREMENTAL).await;
+    assert_eq!((run.mode, run.outcome), (Mode::Full, SyncOutcome::Completed), "{run:?}");
+    assert!(run.full_because.unwrap().contains("rules"));
+    assert!(!world.user("kwame").await.unwrap().in_group("engineering"));
 }
 
 /// Waits until a session has ended.

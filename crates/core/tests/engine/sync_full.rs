@@ -8,7 +8,7 @@ use bindery_store::{EntityKind, Owner, UserFilter};
 use std::fmt::Write;
 
 pub(crate) const FULL: SyncRequest<'static> =
-    SyncRequest { full: true, dry_run: false, allow_removals: false, progress: None };
+    SyncRequest { full: true, because: None, dry_run: false, allow_removals: false, progress: None };
 
 pub(crate) async fn sync(world: &World, request: SyncRequest<'_>) -> SyncRun {
     let source = world.engine.source("larkspur").unwrap();

@@ -41,21 +41,72 @@ async fn nest(world: &World, verb: &str, child: &str, parent: &str) {
 
 #[tokio::test]
 async fn groups_hang_under_each_other_and_the_rest_under_the_parent() {
-    let world = World::with(&format!("{MIRROR}parent = \"directory\"\n")).await;
-    completed(&world, FULL).await;
-    assert_eq!(hang_under(&world, "directory").await, ["all-staff", "contractors"]);
-    assert_eq!(hang_under(&world, "engineering").await, ["it-admins"]);
-    assert_eq!(hang_under(&world, "operations").await, ["finance"]);
-    nest(&world, "delete", "finance", "operations").await;
-    nest(&world, "add", "contractors", "sales").await;
-    completed(&world, FULL).await;
-    assert_eq!(hang_under(&world, "directory").await, ["all-staff", "finance"]);
-    assert_eq!(hang_under(&world, "sales").await, ["contractors"]);
-    let mei = world.user("mei").await.unwrap();
-    assert!(mei.in_group("sales") && mei.in_group("all-staff"), "{:?}", mei.groups);
-    assert!(!world.user("greta").await.unwrap().in_group("all-staff"));
-    let quiet = completed(&world, FULL).await;
-    assert_eq!((quiet.groups.updated, quiet.groups.created, quiet.users.updated), (0, 0, 0), "{quiet:?}");
+    for request in BOTH {
+        let world = World::with(&format!("{MIRROR}parent = \"directory\"\n")).await;
+        completed(&world, FULL).await;
+        assert_eq!(hang_under(&world, "directory").await, ["all-staff", "contractors"]);
+        assert_eq!(hang_under(&world, "engineering").await, ["it-admins"]);
+        assert_eq!(hang_under(&world, "operations").await, ["finance"]);
+        nest(&world, "delete", "finance", "operations").await;
+        nest(&world, "add", "contractors", "sales").await;
+        let run = completed(&world, request).await;
+        assert_eq!(run.mode == Mode::Full, request.full, "{run:?}");
+        assert_eq!(hang_under(&world, "directory").await, ["all-staff", "finance"]);
+        assert_eq!(hang_under(&world, "sales").await, ["contractors"]);
+        assert!(hang_under(&world, "operations").await.is_empty());
+        let mei = world.user("mei").await.unwrap();
+        assert!(mei.in_group("sales") && mei.in_group("all-staff"), "{:?}", mei.groups);
+        assert!(!world.user("greta").await.unwrap().in_group("all-staff"));
+        let quiet = completed(&world, FULL).await;
+        assert_eq!((quiet.groups.updated, quiet.groups.created, quiet.users.updated), (0, 0, 0), "{quiet:?}");
+    }
+}
+
+/// Made, listed before it was there, renamed, no longer covered, gone: an incremental run hangs groups as a full one does.
+#[tokio::test]
+async fn groups_that_come_move_and_go_hang_where_they_belong() {
+    let setup =
+        format!("{MIRROR}parent = \"directory\"\n").replace("mirror = true", "mirror = { except = [\"covert\"] }");
+    let base = company::GROUPS_DN;
+    let made = |cn: &str, member: &str| {
+        format!(
+            "dn: cn={cn},{base}\nchangetype: add\nobjectClass: groupOfNames\ncn: {cn}\nmember: cn={member},{base}\n"
+        )
+    };
+    let renamed =
+        |old: &str, new: &str| format!("dn: cn={old},{base}\nchangetype: modrdn\nnewrdn: cn={new}\ndeleteoldrdn: 1\n");
+    let mut seen = Vec::new();
+    for request in BOTH {
+        let world = World::with(&setup).await;
+        // Listed by two before it is there, under its name and under the one to come.
+        nest(&world, "add", "late", "sales").await;
+        nest(&world, "add", "later", "design").await;
+        completed(&world, FULL).await;
+        let mut all = Vec::new();
+        let groups = || ["directory", "engineering", "sales", "design", "operations", "late", "later"];
+        let steps = [
+            made("late", "contractors"),
+            renamed("late", "later"),
+            renamed("later", "covert"),
+            renamed("covert", "later"),
+            format!("dn: cn=later,{base}\nchangetype: delete\n"),
+        ];
+        for step in steps {
+            world.edit(&step).await;
+            completed(&world, request).await;
+            for name in groups() {
+                if world.engine.store().group_by_name(&group_key(name)).await.unwrap().is_some() {
+                    all.push(format!("{name}: {:?}", hang_under(&world, name).await));
+                }
+            }
+            all.push("--".to_owned());
+        }
+        let first: Vec<_> = all.iter().take_while(|line| *line != "--").cloned().collect();
+        assert!(first.contains(&"sales: [\"late\"]".to_owned()), "{first:?}");
+        assert!(first.contains(&"late: [\"contractors\"]".to_owned()), "{first:?}");
+        seen.push(all);
+    }
+    assert_eq!(seen[0], seen[1]);
 }
 
 /// What an incremental run makes of nested groups is what a full one would.

@@ -44,6 +44,47 @@ fn over_the_limit(run: &SyncRun) {
 
 const FIVE: [&str; 5] = ["leo", "zoe", "sofia", "beth", "greta"];
 
+/// What the run itself writes is not what a percentage is taken of, so that a dry run foretells how the real one ends.
+#[tokio::test]
+async fn a_percentage_is_of_those_there_were_before_the_run() {
+    for request in [FULL, INCREMENTAL] {
+        let world = World::with(&mirrored("removal_limit = { count = 500, percent = 25 }")).await;
+        world.hire("newcomer").await;
+        assert_eq!(sync(&world, FULL).await.users.created, 20);
+        world.delete(&dns(&FIVE)).await;
+        world.set("ann", "nsAccountLock", "TRUE").await;
+        completed(&planned(&world, request).await);
+        assert!(!active(&world, "leo").await && !active(&world, "ann").await);
+    }
+    let owner = Owner::Source("larkspur".to_owned());
+    for request in [FULL, INCREMENTAL] {
+        let world = World::with(&mirrored("")).await;
+        sync(&world, FULL).await;
+        let there = world.engine.store().count_memberships(&owner).await.unwrap();
+        // Five are just too many of those, and would not be of those and ten more.
+        let percent = 500 / there - u64::from(500 % there == 0);
+        assert!((there + 10) * percent >= 500, "{there}");
+        let source = mirrored(&format!("removal_limit = {{ count = 500, percent = {percent} }}"));
+        world.reload(&Setup { source, ..Setup::default() });
+        let who = ["hana", "owen", "zoe", "leo", "sofia", "beth", "greta", "ann", "priya", "june", "carlos", "kwame"];
+        for uid in who {
+            world.hire(&format!("{uid}2")).await;
+            let member = format!("uid={uid}2,{}", company::PEOPLE_DN);
+            world
+                .edit(&format!("dn: {}\nchangetype: modify\nadd: member\nmember: {member}\n", group("contractors")))
+                .await;
+        }
+        for (uid, group) in
+            [("hana", "design"), ("owen", "design"), ("zoe", "design"), ("beth", "sales"), ("leo", "author-relations")]
+        {
+            world.leave(uid, group).await;
+        }
+        let run = planned(&world, request).await;
+        over_the_limit(&run);
+        assert_eq!(run.memberships.removed, 0, "{run:?}");
+    }
+}
+
 /// Twenty are active, so that five are a quarter.
 #[tokio::test]
 async fn the_limit_is_exceeded_strictly_and_percent_counts_from_five_on() {

@@ -71,6 +71,71 @@ async fn a_missed_time_runs_once_at_the_start() {
     assert_eq!(world.engine.store().user_count().await.unwrap(), 19);
 }
 
+/// A process that was killed in the middle of its run has not run.
+#[tokio::test]
+async fn a_run_that_was_killed_is_made_up_for() {
+    let world = World::with("[sources.larkspur.sync]\nschedule = \"0 */2 * * *\"\n").await;
+    let killed = sync(&world, FULL).await;
+    let store = world.engine.store();
+    let mut record = store.last_sync_run("larkspur", &[]).await.unwrap().unwrap();
+    (record.outcome, record.ended_at) = ("running".to_owned(), None);
+    store.put_sync_run(&record).await.unwrap();
+    let engine = world.engine.clone();
+    let serving = tokio::spawn(async move { engine.keep_in_sync().await });
+    let began = Instant::now();
+    while world.engine.store().last_sync_run("larkspur", &["completed"]).await.unwrap().is_none() {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let runs = world.engine.store().sync_runs(None, 100).await.unwrap();
+    assert_eq!((runs.len(), runs.iter().filter(|run| run.id == killed.id).count()), (2, 1), "{runs:?}");
+    world.engine.stop_syncing();
+    serving.await.unwrap();
+}
+
+/// Where deletions are not told of, every scheduled run reads everything, and says why.
+#[tokio::test]
+async fn a_scheduled_run_says_why_it_reads_everything() {
+    let unique_id = "[sources.larkspur.users]\nunique_id = \"employeeNumber\"\n";
+    let world = World::with(&format!("{unique_id}[sources.larkspur.sync]\nschedule = \"*/30 * * * *\"\n")).await;
+    sync(&world, SyncRequest { full: false, ..FULL }).await;
+    world.clock.advance(Duration::from_mins(30));
+    let engine = world.engine.clone();
+    let serving = tokio::spawn(async move { engine.keep_in_sync().await });
+    let began = Instant::now();
+    while world.engine.store().sync_runs(None, 100).await.unwrap().iter().filter(|run| run.ended_at.is_some()).count()
+        < 2
+    {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let run = world.engine.store().last_sync_run("larkspur", &[]).await.unwrap().unwrap();
+    let because = run.report["full_because"].as_str().unwrap_or_default();
+    assert!(run.mode == "full" && because.contains("deletions"), "{run:?}");
+    world.engine.stop_syncing();
+    serving.await.unwrap();
+}
+
+/// A follower has the source to itself for a moment: a run waits for that, and for nobody else.
+#[tokio::test]
+async fn a_run_waits_for_a_follower_only() {
+    let world = World::usual().await;
+    let (store, lease, ttl) = (world.engine.store().clone(), "sync:larkspur", Duration::from_secs(30));
+    for holder in ["follower 1", "a run"] {
+        assert!(store.acquire_lease(lease, holder, world.clock.now(), ttl).await.unwrap());
+        let (engine, source) = (world.engine.clone(), world.engine.source("larkspur").unwrap());
+        let mut run = tokio::spawn(async move { engine.sync(&source, FULL).await });
+        let early = tokio::time::timeout(Duration::from_secs(1), &mut run).await;
+        assert!(store.release_lease(lease, holder).await.unwrap());
+        if holder == "a run" {
+            assert_eq!(early.expect("at once").unwrap().outcome, SyncOutcome::AlreadyRunning);
+        } else {
+            assert!(early.is_err(), "it waits");
+            assert_eq!(run.await.unwrap().outcome, SyncOutcome::Completed);
+        }
+    }
+}
+
 /// A later time runs while serving.
 #[tokio::test]
 async fn a_time_that_comes_runs() {

@@ -4,10 +4,11 @@ use super::GroupEntry;
 use super::entries::{group, group_attributes};
 use crate::groups::Cache;
 use crate::people;
-use crate::settings::{MemberValue, Members};
+use crate::reach::{failed, inside, shortcoming};
+use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
-use crate::{DirectoryError, Found, Person, Source, Wanted};
-use bindery_ldap::{Dn, Filter};
+use crate::{DirectoryError, Found, Person, Source, Wanted, unique_id};
+use bindery_ldap::{Dn, Filter, Scope, SearchRequest};
 use std::sync::Arc;
 
 /// The entries that one value of a member list names.
@@ -31,6 +32,36 @@ impl Source {
     /// Whether who is in what is told by people's entries and not by groups' (`members = "memberOf"`).
     pub fn reads_groups_from_people(&self) -> bool {
         self.inner.settings.groups.members == Members::MemberOf
+    }
+
+    /// Whether groups are in groups by what their member lists name.
+    pub fn nests_by_members(&self) -> bool {
+        let groups = &self.inner.settings.groups;
+        let by_dn = matches!((&groups.members, &groups.member_value), (Members::OfGroup(_), MemberValue::Dn));
+        by_dn && groups.nested == Nested::Walk
+    }
+
+    /// The groups, by unique ID, that name a group in their member lists.
+    ///
+    /// # Errors
+    /// As [`Source::find`], and where the answer is not all there is.
+    pub async fn groups_naming(&self, group: &Dn) -> Result<Vec<String>, DirectoryError> {
+        let settings = &self.inner.settings;
+        let Members::OfGroup(attribute) = &settings.groups.members else { return Ok(Vec::new()) };
+        let mut naming = Vec::new();
+        for base in &settings.groups.base_dn {
+            let lists = Filter::equal(attribute, group.as_str());
+            let filter = Filter::all([settings.groups.filter.clone(), lists]);
+            let request = SearchRequest::new(base, Scope::Subtree, filter).attributes([&settings.users.unique_id]);
+            let outcome = self.inner.service().search(&request).await?;
+            if let Some(why) = shortcoming(&outcome, base) {
+                return Err(failed(&settings.slug, &request, why));
+            }
+            let found = inside(outcome, base, Scope::Subtree);
+            let found = found.map_err(|error| failed(&settings.slug, &request, error.to_string()))?;
+            naming.extend(found.iter().filter_map(|(_, entry)| unique_id::text(entry, &settings.users.unique_id)));
+        }
+        Ok(naming)
     }
 
     /// Whom a value of [`GroupEntry::members`] names. Nobody, where there is no such entry or it is none of this

@@ -68,6 +68,7 @@ async fn one(engine: &Engine, source: &Arc<ActiveSource>, arguments: &Arguments,
         dry_run: arguments.dry_run,
         allow_removals: arguments.allow_removals,
         progress: Some(&hear),
+        ..SyncRequest::default()
     };
     let run = engine.sync(source, request).await;
     progress.end();

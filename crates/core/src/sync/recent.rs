@@ -1,0 +1,99 @@
+//! What a follower has removed of late: it counts together against `removal_limit`, whoever follows.
+//!
+//! Kept in the store, so that a thousand single deletions are held like one thousand at once even where the follower
+//! changes in between. A full or incremental run counts for itself and is not in here.
+
+use super::Removals;
+use super::broken::Broken;
+use crate::engine::{ActiveSource, Engine};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+const FEED: &str = "removals";
+/// What is removed within this counts together.
+const WINDOW: TimeDelta = TimeDelta::hours(1);
+/// Removals within this are kept as one: there are never more than an hour's worth of them.
+const TOGETHER: TimeDelta = TimeDelta::minutes(1);
+
+/// Removals of the last hour, oldest first.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Recent(Vec<Once>);
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Once {
+    at: DateTime<Utc>,
+    users: u64,
+    groups: u64,
+    memberships: u64,
+}
+
+impl Recent {
+    /// Those of whoever followed before.
+    pub(super) async fn load(engine: &Engine, source: &ActiveSource) -> Result<Self, Broken> {
+        let stored = engine.store().position(&source.slug, FEED).await?.unwrap_or_default();
+        Ok(serde_json::from_value(stored).unwrap_or_default())
+    }
+
+    /// Counts some more, and remembers them.
+    pub(super) async fn add(
+        &mut self,
+        engine: &Engine,
+        source: &ActiveSource,
+        removals: Removals,
+    ) -> Result<(), Broken> {
+        if removals == Removals::default() {
+            return Ok(());
+        }
+        let now = engine.now();
+        self.count(removals, now);
+        Ok(engine.store().put_position(&source.slug, FEED, json!(self), now).await?)
+    }
+
+    fn count(&mut self, removals: Removals, now: DateTime<Utc>) {
+        self.forget(now);
+        let Removals { users, groups, memberships } = removals;
+        match self.0.last_mut().filter(|last| now - last.at < TOGETHER) {
+            Some(last) => {
+                last.users += users;
+                last.groups += groups;
+                last.memberships += memberships;
+            }
+            None => self.0.push(Once { at: now, users, groups, memberships }),
+        }
+    }
+
+    fn forget(&mut self, now: DateTime<Utc>) {
+        self.0.retain(|one| now - one.at < WINDOW);
+    }
+
+    /// All that count now.
+    pub(super) fn sum(&mut self, now: DateTime<Utc>) -> Removals {
+        self.forget(now);
+        self.0.iter().fold(Removals::default(), |sum, one| Removals {
+            users: sum.users + one.users,
+            groups: sum.groups + one.groups,
+            memberships: sum.memberships + one.memberships,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_counts_together() {
+        let at = |minute: i64| DateTime::from_timestamp(minute * 60, 0).unwrap();
+        let one = Removals { users: 1, ..Removals::default() };
+        let mut recent = Recent::default();
+        for minute in 0..90 {
+            recent.count(one, at(minute));
+            recent.count(Removals { memberships: 2, ..one }, at(minute));
+        }
+        assert!(recent.0.len() <= 60, "{}", recent.0.len());
+        assert_eq!(recent.sum(at(89)), Removals { users: 120, groups: 0, memberships: 120 });
+        assert_eq!(recent.sum(at(148)), Removals { users: 2, groups: 0, memberships: 2 });
+        assert_eq!(recent.sum(at(149)), Removals::default());
+    }
+}

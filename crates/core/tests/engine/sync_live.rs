@@ -1,0 +1,152 @@
+//! Following a directory: what it may remove, what it says of itself, and how it comes back after an outage.
+
+use crate::sync_full::{FULL, sync};
+use crate::world::{Setup, World, dn};
+use bindery_core::Clock;
+use bindery_store::SyncRunRecord;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// A loaded machine gets this long before a test calls it a failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LIVE: &str = "[sources.larkspur.sync]\nlive = true\n";
+const MIRROR: &str = "[sources.larkspur.groups]\nmirror = true\n";
+
+fn follow(world: &World) -> JoinHandle<()> {
+    let engine = world.engine.clone();
+    tokio::spawn(async move { engine.keep_in_sync().await })
+}
+
+async fn stop(world: &World, following: JoinHandle<()>) {
+    world.engine.stop_syncing();
+    following.await.unwrap();
+}
+
+/// Waits until something is so, and says how long that took.
+async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) -> Duration {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    began.elapsed()
+}
+
+async fn active(world: &World, uid: &str) -> bool {
+    world.user(uid).await.is_some_and(|user| user.flag("is_active"))
+}
+
+async fn mail(world: &World, uid: &str, mail: &str) -> Duration {
+    world.set(uid, "mail", mail).await;
+    until("the change arrives", || async { world.user(uid).await.is_some_and(|user| user.email == mail) }).await
+}
+
+async fn runs(world: &World, outcome: &str) -> Vec<SyncRunRecord> {
+    let runs = world.engine.store().sync_runs(None, 100).await.unwrap();
+    runs.into_iter().filter(|run| run.outcome == outcome).collect()
+}
+
+async fn held(world: &World, runs_so_far: usize) -> SyncRunRecord {
+    until("something is held", || async { runs(world, "held").await.len() > runs_so_far }).await;
+    runs(world, "held").await.remove(0)
+}
+
+/// One by one they are counted together, of those there were at first, whoever follows; after an hour anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn removals_of_an_hour_count_together_whoever_follows() {
+    let source = format!("{LIVE}removal_limit = {{ count = 500, percent = 25 }}\n");
+    let world = World::with(&source).await;
+    world.hire("newcomer").await;
+    assert_eq!(sync(&world, FULL).await.users.created, 20);
+    let following = follow(&world);
+    for uid in ["leo", "zoe", "sofia", "beth"] {
+        world.delete(&[dn(uid)]).await;
+        until("the removal arrives", || async { !active(&world, uid).await }).await;
+    }
+    // Another follower, with the same configuration read again.
+    world.reload(&Setup { source: source.clone(), ..Setup::default() });
+    world.delete(&[dn("greta")]).await;
+    until("the removal arrives", || async { !active(&world, "greta").await }).await;
+    world.delete(&[dn("owen")]).await;
+    let run = held(&world, 0).await;
+    assert_eq!((run.mode.as_str(), run.report["reason"].as_str()), ("incremental", Some("removal_limit")), "{run:?}");
+    assert_eq!(run.report["would_remove"][0]["name"], "owen");
+    assert!(active(&world, "owen").await);
+
+    world.reload(&Setup { source, ..Setup::default() });
+    world.delete(&[dn("hana")]).await;
+    held(&world, 1).await;
+    assert!(active(&world, "hana").await);
+    world.clock.advance(Duration::from_hours(1));
+    world.delete(&[dn("mei")]).await;
+    until("the removal arrives", || async { !active(&world, "mei").await }).await;
+    stop(&world, following).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_hang_as_they_do_in_the_directory() {
+    let world = World::with(&format!("{LIVE}{MIRROR}")).await;
+    sync(&world, FULL).await;
+    let following = follow(&world);
+    let base = bindery_demo_directory::company::GROUPS_DN;
+    world.edit(&format!("dn: cn=sales,{base}\nchangetype: modify\nadd: member\nmember: cn=contractors,{base}\n")).await;
+    let store = world.engine.store();
+    let sales = store.group_by_name("sales").await.unwrap().unwrap().group.id;
+    until("it hangs there", || async { !store.subgroups_of(sales).await.unwrap().is_empty() }).await;
+    stop(&world, following).await;
+}
+
+/// Nobody asked for a full run: it says why it read everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_says_why_it_reads_everything() {
+    let world = World::with(LIVE).await;
+    let following = follow(&world);
+    until("everything is read", || async { runs(&world, "completed").await.len() == 1 }).await;
+    let source = format!("{LIVE}[sources.larkspur.flags]\nis_staff = \"sales\"\n");
+    world.reload(&Setup { source, ..Setup::default() });
+    until("everything is read again", || async { runs(&world, "completed").await.len() == 2 }).await;
+    let runs = runs(&world, "completed").await;
+    let because: Vec<&str> = runs.iter().map(|run| run.report["full_because"].as_str().unwrap_or_default()).collect();
+    assert!(because[0].contains("rules") && because[1].contains("position"), "{because:?}");
+    stop(&world, following).await;
+}
+
+/// What another search does not find may be there: memberships are withheld as people are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_a_changed_search_no_membership_goes() {
+    let limit = "removal_limit = { count = 500, percent = 100 }\n";
+    let world = World::with(&format!("{LIVE}{limit}{MIRROR}")).await;
+    sync(&world, FULL).await;
+    let without = "[sources.larkspur.users]\nfilter = '(&(objectClass=inetOrgPerson)(!(uid=leo)))'\n";
+    world.reload(&Setup { source: format!("{LIVE}{limit}{MIRROR}{without}"), ..Setup::default() });
+    let following = follow(&world);
+    held(&world, 0).await;
+    mail(&world, "zoe", "new@larkspur.example").await;
+    let so_far = runs(&world, "held").await.len();
+    world.leave("beth", "sales").await;
+    let run = held(&world, so_far).await;
+    assert_eq!(run.report["reason"], "changed_search", "{run:?}");
+    assert_eq!(run.report["incomplete"][0]["reason"], "changed_search");
+    assert_eq!(run.report["would_remove"][0]["name"], "beth in sales", "{run:?}");
+    assert!(world.user("beth").await.unwrap().in_group("sales"));
+    stop(&world, following).await;
+}
+
+/// An outage that began before anything was read is no doubt that is put off longer and longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_outage_it_follows_again_within_five_seconds() {
+    let mut world = World::with(LIVE).await;
+    world.outage().await;
+    let following = follow(&world);
+    // Not to wait for anything: it is the length of the outage that matters.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!(runs(&world, "failed").await.len() <= 1, "an outage does not fill the list of runs");
+    world.recover();
+    let began = Instant::now();
+    until("people are there", || async { world.user("leo").await.is_some() }).await;
+    mail(&world, "leo", "new@larkspur.example").await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    stop(&world, following).await;
+    assert_eq!(world.clock.now().timestamp(), 1_800_000_000, "no clock moved");
+}
