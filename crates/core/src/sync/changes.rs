@@ -4,6 +4,7 @@
 //! listed before and what it lists now; each of them is then read and decided as at a sign-in.
 
 use super::broken::Broken;
+use super::doubt;
 use super::people::BATCH;
 use super::removal::Gone;
 use super::rosters;
@@ -119,6 +120,14 @@ impl Run<'_> {
                 "a group has changed, and memberOf does not tell whom that concerns".to_owned(),
             ));
         }
+        let known = directory.known(&self.source.selectors).await;
+        let known = || known.iter().map(|(selector, known)| (selector, known));
+        if touches_groups
+            && let Some(known) = doubt::known(known())
+            && doubt::knows_others(self.engine.store(), &self.source, &known).await?
+        {
+            return Ok(Absorbed::Doubt("a group that rules name has come or gone".to_owned()));
+        }
         let gone_groups = self.gone_groups(&told).await?;
         let Some(concerned) = self.concerned(&directory, &told.groups, &gone_groups).await? else {
             return Ok(Absorbed::Doubt("a group of many people has changed".to_owned()));
@@ -127,8 +136,7 @@ impl Run<'_> {
             let grants = self.absorb_groups(&told.groups).await?;
             self.nest_changed(&directory, &told.groups, &grants).await?;
         }
-        let known = directory.known(&self.source.selectors).await;
-        self.prints = self.source.fingerprints.knowing(known.iter().map(|(selector, known)| (selector, known)));
+        self.prints = self.source.fingerprints.knowing(known());
         for one in &told.unreadable {
             self.unreadable(one);
         }

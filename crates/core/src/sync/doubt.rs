@@ -4,7 +4,7 @@
 use super::report::SyncRun;
 use crate::engine::ActiveSource;
 use bindery_directory::settings::Bind;
-use bindery_directory::{Position, SourceSettings};
+use bindery_directory::{GroupSelector, Known, Position, SourceSettings};
 use bindery_store::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ const POSITION: &str = "position";
 const PENDING: &str = "pending";
 const RULES: &str = "rules";
 const AGAIN: &str = "again";
+const KNOWN: &str = "known";
 
 /// So many who failed are looked at again one by one; for more of them everybody is.
 pub(super) const MOST_AGAIN: usize = 500;
@@ -134,6 +135,35 @@ pub(super) async fn pend(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     store.put_position(&source.slug, PENDING, json!(why), now).await
+}
+
+/// What is known of the groups that rules name, in short; `None` where some could not be looked for.
+pub(super) fn known<'a>(known: impl Iterator<Item = (&'a GroupSelector, &'a Known)>) -> Option<String> {
+    let mut all = Vec::new();
+    for (selector, known) in known {
+        if let Known::Failed(_) = known {
+            return None;
+        }
+        all.push(format!("{selector:?} {known:?}"));
+    }
+    all.sort_unstable();
+    Some(hex::encode(Sha256::digest(all.join("\n"))))
+}
+
+/// Whether other groups of the rules can be found than when everybody was last read: then other people are in doubt,
+/// and no feed tells of them.
+pub(super) async fn knows_others(store: &Store, source: &ActiveSource, known: &str) -> Result<bool, StoreError> {
+    Ok(store.position(&source.slug, KNOWN).await? != Some(json!(known)))
+}
+
+/// Remembers what was known when everybody was read.
+pub(super) async fn put_known(
+    store: &Store,
+    source: &ActiveSource,
+    known: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    store.put_position(&source.slug, KNOWN, json!(known), now).await
 }
 
 /// Who failed, by unique ID, and is to be looked at again whether or not a feed tells of them.

@@ -45,6 +45,8 @@ pub(super) struct Run<'a> {
     pub(super) unseen: Vec<Uuid>,
     /// Somebody's groups could not be read.
     pub(super) unread: bool,
+    /// What is known of the groups that rules name.
+    pub(super) known: Option<String>,
     /// Entries that failed, by unique ID.
     pub(super) failing: BTreeSet<String>,
     /// Entries of which a feed has told, failed or not.
@@ -75,6 +77,7 @@ impl<'a> Run<'a> {
             freed: HashSet::new(),
             unseen: Vec::new(),
             unread: false,
+            known: None,
             failing: BTreeSet::new(),
             settled: HashSet::new(),
             removed: Removals::default(),
@@ -170,6 +173,7 @@ impl Run<'_> {
             self.report.error(format!("{}: {}", unreadable.dn, unreadable.why));
         }
         self.prints = self.source.fingerprints.knowing(roster.known());
+        self.known = doubt::known(roster.known());
         Ok((roster, rosters))
     }
 
@@ -247,6 +251,7 @@ impl Run<'_> {
         }
         let (store, slug) = (self.engine.store(), &self.source.slug);
         rosters.keep(store, slug).await?;
+        doubt::put_known(store, &self.source, self.known.as_deref(), self.now).await?;
         doubt::put_again(store, &self.source, &self.failing, self.now).await?;
         doubt::remember(store, &self.source, &self.report, position, self.now).await?;
         if self.report.incomplete.is_empty() && self.source.sync.users {

@@ -99,6 +99,28 @@ async fn another_way_to_read_groups_is_another_rule() {
     assert!(!world.user("kwame").await.unwrap().in_group("engineering"));
 }
 
+/// Everybody is in doubt while a group of the rules cannot be found. Once it can, no feed tells of those who are not in it.
+#[tokio::test]
+async fn a_group_of_the_rules_that_comes_or_goes_concerns_everybody() {
+    let world = World::with("[sources.larkspur.access]\ndeny = \"leavers\"\n").await;
+    let run = sync(&world, FULL).await;
+    assert_eq!((run.users.created, run.users.skipped), (0, 21), "{run:?}");
+    let (base, leo) = (company::GROUPS_DN, dn("leo"));
+    world
+        .edit(&format!(
+            "dn: cn=leavers,{base}\nchangetype: add\nobjectClass: groupOfNames\ncn: leavers\nmember: {leo}\n"
+        ))
+        .await;
+    let run = sync(&world, INCREMENTAL).await;
+    assert_eq!((run.mode, run.users.created, run.users.skipped), (Mode::Full, 18, 3), "{run:?}");
+    assert!(run.full_because.unwrap().contains("rules name"));
+    world.edit(&format!("dn: cn=leavers,{base}\nchangetype: modify\nadd: member\nmember: {}\n", dn("zoe"))).await;
+    assert_eq!(sync(&world, INCREMENTAL).await.mode, Mode::Incremental);
+    world.delete(&[format!("cn=leavers,{base}")]).await;
+    let run = sync(&world, INCREMENTAL).await;
+    assert_eq!((run.mode, run.users.skipped, run.users.deactivated), (Mode::Full, 21, 0), "{run:?}");
+}
+
 /// Waits until a session has ended.
 async fn ends(world: &World, token: &Token) -> Duration {
     let began = Instant::now();
