@@ -24,6 +24,7 @@ mod reasons;
 mod several_sources;
 mod support;
 mod sync;
+mod sync_interrupted;
 mod sync_live;
 mod tls;
 mod ways_in;

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use bindery_tests::{Bindery, FaultProxy, Output, Postgres, Slapd, wait_until};
+use bindery_tests::{Bindery, FaultProxy, Output, Slapd, wait_until};
 use serde_json::Value;
 
 use crate::support::{Corp, group, names, person, user};
 
 pub(crate) const PEOPLE: &str = "base_dn = \"ou=people,dc=example,dc=test\"";
 const GROUPS: &str = "base_dn = \"ou=groups,dc=example,dc=test\"\nmirror = true";
-const QUICK: &str = "timeouts = { connect = \"1s\", operation = \"2s\" }";
+pub(crate) const QUICK: &str = "timeouts = { connect = \"1s\", operation = \"2s\" }";
 /// A loaded machine gets this long before a test calls it a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -46,7 +46,7 @@ fn set<const N: usize>(names: [&'static str; N]) -> BTreeSet<&'static str> {
 }
 
 /// So many people, `u001` and on, and groups of ten.
-fn crowd(people: usize) -> String {
+pub(crate) fn crowd(people: usize) -> String {
     let mut ldif = String::new();
     for number in 1..=people {
         let uid = format!("u{number:03}");
@@ -148,6 +148,39 @@ fn exit_codes() {
     assert_eq!((all.code, &all.value()["runs"][0]["outcome"]), (3, &"failed".into()));
 }
 
+/// Each source has its own run, whatever becomes of the others, and the highest code counts.
+#[test]
+fn several_sources_end_with_the_highest_code() {
+    let (slapd, limited) = (Slapd::builder().syncprov().start(), Slapd::builder().syncprov().size_limit(3).start());
+    let mut down = Slapd::start();
+    down.stop();
+    let source = |name: &str, server: &Slapd, dn: &str, password: &str| {
+        format!(
+            "[sources.{name}]\npreset = \"openldap\"\nservers = [\"{}\"]\nbase_dn = \"dc=example,dc=test\"\n{QUICK}\n\
+             [sources.{name}.users]\n{PEOPLE}\n[sources.{name}.bind]\ndn = \"{dn}\"\npassword = \"{password}\"\n",
+            server.url()
+        )
+    };
+    let good = source("good", &slapd, Slapd::SYNC_DN, Slapd::SYNC_PASSWORD);
+    let short = source("short", &limited, Slapd::LIMITED_DN, "limited-secret");
+    let gone = source("gone", &down, Slapd::SYNC_DN, Slapd::SYNC_PASSWORD);
+    for (sources, code, outcomes) in [
+        (vec![&good], 0, vec!["completed"]),
+        (vec![&short, &good], 1, vec!["held", "completed"]),
+        (vec![&gone, &short, &good], 3, vec!["failed", "held", "completed"]),
+    ] {
+        let bindery = Bindery::new(&sources.into_iter().cloned().collect::<Vec<_>>().join("\n"));
+        for arguments in [&["sync", "--dry-run"][..], &["sync"]] {
+            let all = bindery.json(arguments);
+            let runs = all.value()["runs"].as_array().unwrap().clone();
+            let ended: Vec<&str> = runs.iter().map(|run| run["outcome"].as_str().unwrap()).collect();
+            assert_eq!((all.code, &ended), (code, &outcomes), "{arguments:?}: {all:?}");
+        }
+        assert_eq!(bindery.json(&["sync", "good"]).code, 0);
+        assert!(user(&bindery, "ann")["link"]["source"].is_string());
+    }
+}
+
 /// Everybody was there; then the account reads under a limit, and nobody is missing for that.
 #[test]
 fn a_size_limit_removes_nobody() {
@@ -196,6 +229,35 @@ fn incremental() {
     assert_eq!((&full["users"]["updated"], &full["users"]["deactivated"]), (&0.into(), &0.into()), "{full}");
 }
 
+/// Where the server keeps no account of its changes: what was changed is seen, and what was deleted by a full run only.
+#[test]
+fn incremental_by_modify_timestamp() {
+    let slapd = Slapd::start();
+    let bindery = corp(&slapd).table("sync", "removal_limit = { percent = 100 }").bindery();
+    let check = bindery.run(&["check", "corp"]);
+    assert!(check.stdout.contains("deletions"), "{check:?}");
+    assert_eq!(completed(&sync(&bindery, &[]))["mode"], "full");
+    slapd.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\nreplace: mail\nmail: new@example.test\n\n\
+         dn: {}\nchangetype: modify\nadd: member\nmember: {}\n\n\
+         dn: uid=late,ou=people,dc=example,dc=test\nchangetype: add\nobjectClass: inetOrgPerson\nuid: late\ncn: Late\nsn: Late\n\n\
+         dn: {}\nchangetype: delete\n",
+        person("ann"),
+        group("writers"),
+        person("eve"),
+        person("frank"),
+    ));
+    let run = completed(&sync(&bindery, &[]));
+    assert_eq!((&run["mode"], &run["users"]["created"]), (&"incremental".into(), &1.into()), "{run}");
+    assert_eq!(user(&bindery, "ann")["email"], "new@example.test");
+    let eve = names(&user(&bindery, "eve")["groups"]);
+    assert!(["writers", "editors", "staff"].iter().all(|name| eve.contains(&(*name).to_owned())), "{eve:?}");
+    assert_eq!(user(&bindery, "frank")["is_active"], true, "nobody told that frank is gone");
+    let full = completed(&sync(&bindery, &["--full"]));
+    assert_eq!((&full["users"]["deactivated"], &full["users"]["updated"]), (&1.into(), &0.into()), "{full}");
+    assert_eq!(user(&bindery, "frank")["is_active"], false);
+}
+
 /// The directory lost or half-open midway: failed, nobody removed, and the next run makes up for it.
 #[test]
 fn cut_and_stalled_midway() {
@@ -224,84 +286,6 @@ fn cut_and_stalled_midway() {
     let run = completed(&sync(&bindery, &[]));
     assert_eq!((&run["users"]["deleted"], &run["users"]["created"]), (&1.into(), &0.into()), "{run}");
     assert_eq!(bindery.run(&["user", "show", "u200"]).code, 1);
-}
-
-/// Everything that a sync writes, in words that two stores have in common.
-const CONTENT: &str = "\
-    SELECT u.username, u.email, u.display_name, u.flags, u.deactivated_by, u.profile FROM users u ORDER BY username_key; \
-    SELECT l.kind, l.source, l.unique_id, COALESCE(u.username, g.name), l.dn FROM links l \
-    LEFT JOIN users u ON u.id = l.user_id LEFT JOIN groups g ON g.id = l.group_id ORDER BY l.unique_id; \
-    SELECT g.name, g.owner, u.username, m.owner FROM groups g LEFT JOIN memberships m ON m.group_id = g.id \
-    LEFT JOIN users u ON u.id = m.user_id ORDER BY 1, 3, 4; \
-    SELECT c.name, p.name, m.owner FROM group_memberships m JOIN groups c ON c.id = m.child_id \
-    JOIN groups p ON p.id = m.parent_id ORDER BY 1, 2; \
-    SELECT unique_id, head, members FROM rosters ORDER BY 1";
-
-/// Kills a run after a while; true if it was still at it.
-fn killed(mut run: Child, after: Duration) -> bool {
-    // No test waits for anything here: it is the moment of the kill that is to differ.
-    std::thread::sleep(after);
-    let running = run.try_wait().unwrap().is_none();
-    run.kill().unwrap();
-    run.wait().unwrap();
-    running
-}
-
-/// Pulling the plug at any point loses and removes nothing, and the next run comes to what an undisturbed one comes to.
-#[test]
-fn killed_at_any_point() {
-    let slapd = Slapd::builder().syncprov().ldif(&crowd(400)).start();
-    let proxy = FaultProxy::new(slapd.port());
-    proxy.delay(Duration::from_millis(5));
-    let postgres = Postgres::start();
-    let (disturbed, undisturbed) = (postgres.database(), postgres.database());
-    let toml = |server: String, store: &str| {
-        let corp = corp(&slapd).servers(&[server]).keys("page_size = 25").table("sync", "removed = \"delete\"");
-        corp.also(&format!("[store]\nurl = \"{store}\"")).toml()
-    };
-    let one = Bindery::new(&toml(format!("ldap://127.0.0.1:{}", proxy.port()), &disturbed));
-    let other = Bindery::new(&toml(slapd.url(), &undisturbed));
-    // The first one makes the tables.
-    for bindery in [&one, &other] {
-        assert_eq!(bindery.run(&["user", "list"]).code, 0);
-    }
-    let mut hits = 0;
-    for changes in [false, true] {
-        if changes {
-            slapd.ldapmodify(&format!(
-                "dn: {}\nchangetype: delete\n\ndn: {}\nchangetype: delete\n\n\
-                 dn: {}\nchangetype: modify\nreplace: mail\nmail: new@example.test\n\n\
-                 dn: {}\nchangetype: modify\nadd: member\nmember: {}\n",
-                person("u001"),
-                group("g02"),
-                person("u300"),
-                group("g03"),
-                person("u300"),
-            ));
-        }
-        let mut after = Duration::from_millis(40);
-        for _ in 0..40 {
-            postgres.sql_in(&disturbed, "DELETE FROM leases");
-            let mut command = one.command();
-            command.args(["sync", "--full"]).stdout(Stdio::null()).stderr(Stdio::null());
-            if !killed(command.spawn().unwrap(), after) {
-                break;
-            }
-            hits += 1;
-            after = after.mul_f64(1.3);
-        }
-        postgres.sql_in(&disturbed, "DELETE FROM leases");
-        for bindery in [&one, &other] {
-            let run = completed(&sync(bindery, &["--full"]));
-            assert_eq!(run["users"]["failed"], 0, "{run}");
-            let run = completed(&sync(bindery, &["--full"]));
-            assert_eq!((&run["users"]["updated"], &run["memberships"]["added"]), (&0.into(), &0.into()), "{run}");
-        }
-        let (one, other) = (postgres.sql_in(&disturbed, CONTENT), postgres.sql_in(&undisturbed, CONTENT));
-        assert!(one == other, "{one}\n\nundisturbed:\n{other}");
-        assert!(one.contains("\nu400|") && one.contains("\nu001|") != changes);
-    }
-    assert!(hits >= 8, "too few runs were killed midway: {hits}");
 }
 
 /// The lease of a killed run is over within thirty seconds.

@@ -89,6 +89,49 @@ async fn slapd_pushes() {
     assert!(server.stop().unwrap().success());
 }
 
+/// Nobody tells that an account has come to its end, and nobody needs to be asked: the directory is down by then.
+#[tokio::test]
+async fn an_account_ends_by_itself() {
+    let mut slapd = Slapd::builder().syncprov().start();
+    let bindery = corp(&slapd).table("sync", LIVE).bindery();
+    let server = bindery.serve();
+    let (ann, bob) = (sign_in(&server, "ann").await, sign_in(&server, "bob").await);
+    slapd.ldapmodify(&mail(&person("ann"), "first@example.test"));
+    arrives(&bindery, "ann", "first@example.test").await;
+    let date = std::process::Command::new("date").args(["-u", "-d", "+6 seconds", "+%Y%m%d%H%M%SZ"]).output().unwrap();
+    let end = String::from_utf8(date.stdout).unwrap();
+    slapd.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\nadd: krbPrincipalExpiration\n\
+         krbPrincipalExpiration: {}\n-\nreplace: mail\nmail: last@example.test\n",
+        person("ann"),
+        end.trim(),
+    ));
+    arrives(&bindery, "ann", "last@example.test").await;
+    slapd.stop();
+    assert_eq!(status(&ann, &server).await, 200, "not yet");
+    refused(&ann, &server, Duration::from_secs(10)).await;
+    assert_eq!(status(&bob, &server).await, 200);
+    assert!(server.stop().unwrap().success());
+}
+
+/// A server that cannot push is asked again and again: whoever is disabled is refused as soon.
+#[tokio::test]
+async fn slapd_is_polled() {
+    let slapd = Slapd::start();
+    let bindery = corp(&slapd).table("sync", &format!("{LIVE}\npoll = \"200ms\"")).bindery();
+    let server = bindery.serve();
+    let (ann, bob) = (sign_in(&server, "ann").await, sign_in(&server, "bob").await);
+    slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
+    arrives(&bindery, "ann", "new@example.test").await;
+    slapd.ldapmodify(&format!(
+        "dn: {}\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\nadd: nsAccountLock\nnsAccountLock: TRUE\n",
+        person("bob")
+    ));
+    refused(&bob, &server, PROMISED).await;
+    assert_eq!(status(&ann, &server).await, 200);
+    assert!(server.stop().unwrap().success());
+}
+
 /// Full, incremental and live on 389-DS.
 #[tokio::test]
 async fn ds389_tells_of_changes() {

@@ -26,4 +26,5 @@ mod sync_people;
 mod sync_removals;
 mod sync_runs;
 mod throttle;
+mod twist;
 mod world;

@@ -1,8 +1,9 @@
 //! What was not read whole removes nobody, whatever is allowed.
 
 use crate::sync_full::{FULL, planned, sync};
-use crate::world::{World, dn};
-use bindery_core::sync::{SyncOutcome, SyncReason, SyncRequest, SyncRun};
+use crate::twist::{Code, Relay, Twist};
+use crate::world::{Setup, World, dn};
+use bindery_core::sync::{Mode, SyncOutcome, SyncReason, SyncRequest, SyncRun};
 
 const ALLOW: SyncRequest<'static> = SyncRequest { allow_removals: true, ..FULL };
 const MIRROR: &str = "[sources.larkspur.groups]\nmirror = true\n";
@@ -33,6 +34,63 @@ async fn a_size_limit() {
         world.recover();
         let run = planned(&world, SyncRequest { full: false, ..FULL }).await;
         assert_eq!((run.outcome, run.users.deleted), (SyncOutcome::Completed, 0), "{run:?}");
+    }
+}
+
+/// Every way in which a listing of pages can be less than the whole, of people and of groups.
+#[tokio::test]
+async fn a_listing_that_ends_too_soon_or_never() {
+    let elsewhere = "ldap://elsewhere.example/ou=more,dc=larkspur,dc=example";
+    for (twist, reason) in [
+        (Twist::Ends(Code::TimeLimitExceeded), "time_limit"),
+        (Twist::Ends(Code::SizeLimitExceeded), "size_limit"),
+        (Twist::Ends(Code::AdminLimitExceeded), "size_limit"),
+        (Twist::Ends(Code::Referral), "referral"),
+        (Twist::Refers(elsewhere), "referral"),
+        (Twist::Ends(Code::UnavailableCriticalExtension), "lost_cookie"),
+        (Twist::Ends(Code::UnwillingToPerform), "lost_cookie"),
+        (Twist::Uncontrolled, "lost_cookie"),
+        (Twist::Endless, "endless"),
+    ] {
+        let source = format!("{MIRROR}[sources.larkspur.sync]\nremoved = \"delete\"\n");
+        let setup = || Setup { keys: "page_size = 4".to_owned(), source: source.clone(), ..Setup::default() };
+        let mut world = World::new(setup()).await;
+        let relay = Relay::to(world.address()).await;
+        world.through(relay.address(), &setup());
+        let first = planned(&world, FULL).await;
+        assert_eq!((first.outcome, first.users.created), (SyncOutcome::Completed, 19), "{first:?}");
+        world.delete(&[dn("zoe")]).await;
+        world.leave("leo", "author-relations").await;
+        relay.set(twist);
+        for request in [FULL, ALLOW] {
+            let run = planned(&world, request).await;
+            withheld(&run, reason);
+            assert!(run.users.seen > 0 && run.groups.seen > 0, "{reason}: what was read counts: {run:?}");
+            assert!(run.users.seen < 19 || reason == "referral", "{reason}: {run:?}");
+        }
+        relay.set(Twist::Straight);
+        let run = planned(&world, SyncRequest { full: false, ..FULL }).await;
+        assert_eq!((run.mode, run.outcome, run.users.deleted), (Mode::Full, SyncOutcome::Completed, 1), "{run:?}");
+        assert!(run.full_because.is_some());
+        assert!(!world.user("leo").await.unwrap().in_group("author-relations"));
+    }
+}
+
+#[tokio::test]
+async fn a_listing_that_ends_in_any_other_result_fails() {
+    let setup = || Setup { keys: "page_size = 4".to_owned(), ..Setup::default() };
+    let mut world = World::new(setup()).await;
+    let relay = Relay::to(world.address()).await;
+    world.through(relay.address(), &setup());
+    sync(&world, FULL).await;
+    world.delete(&[dn("zoe")]).await;
+    for code in [Code::OperationsError, Code::InsufficientAccessRights, Code::NoSuchObject, Code::Other] {
+        relay.set(Twist::Ends(code));
+        for request in [FULL, ALLOW] {
+            let run = planned(&world, request).await;
+            let why = (run.outcome, run.reason, run.users.deactivated);
+            assert_eq!(why, (SyncOutcome::Failed, Some(SyncReason::Directory), 0), "{code:?}: {run:?}");
+        }
     }
 }
 

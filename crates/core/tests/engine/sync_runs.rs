@@ -80,6 +80,7 @@ async fn a_run_that_was_killed_is_made_up_for() {
     let mut record = store.last_sync_run("larkspur", &[]).await.unwrap().unwrap();
     (record.outcome, record.ended_at) = ("running".to_owned(), None);
     store.put_sync_run(&record).await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
     let engine = world.engine.clone();
     let serving = tokio::spawn(async move { engine.keep_in_sync().await });
     let began = Instant::now();

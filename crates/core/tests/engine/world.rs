@@ -118,6 +118,17 @@ impl World {
         self.engine.reload(&parse(&Self::toml(self.address, setup)));
     }
 
+    /// Where the directory is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Has the engine find the directory elsewhere from now on.
+    pub(crate) fn through(&mut self, address: SocketAddr, setup: &Setup) {
+        self.address = address;
+        self.reload(setup);
+    }
+
     /// Every server is down.
     pub(crate) async fn outage(&mut self) {
         self.directory.take().unwrap().shutdown().await;
