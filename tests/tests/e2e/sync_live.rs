@@ -206,3 +206,31 @@ async fn another_replica_refuses_and_takes_over() {
     assert!(follows(&alive));
     assert!(alive.stop().unwrap().success());
 }
+
+/// 389-DS writes into people what they are in, and its feed tells of that: a changed group needs no full run.
+#[test]
+fn ds389_tells_who_is_in_what() {
+    let server = Ds389::builder().content_sync().memberof().start();
+    let groups = "base_dn = \"ou=groups,dc=example,dc=test\"\nmembers = \"memberOf\"\nmirror = true";
+    let corp = Corp::on_389ds(&server).table("users", PEOPLE).table("groups", groups);
+    let bindery = corp.table("sync", "removal_limit = { percent = 100 }").bindery();
+    completed(&sync(&bindery, &[]));
+    for (verb, is_in) in [("add", true), ("delete", false)] {
+        let eve = person("eve");
+        server.ldapmodify(&format!("dn: {}\nchangetype: modify\n{verb}: member\nmember: {eve}\n", group("writers")));
+        let run = completed(&sync(&bindery, &[]));
+        assert_eq!(run["mode"], "incremental", "{run}");
+        let eve = names(&user(&bindery, "eve")["groups"]);
+        assert!(
+            ["writers", "editors", "staff"].iter().all(|name| eve.contains(&(*name).to_owned()) == is_in),
+            "{eve:?}"
+        );
+    }
+    // What a group is in changes what everybody in it is in.
+    let contractors = group("contractors");
+    server.ldapmodify(&format!("dn: {}\nchangetype: modify\nadd: member\nmember: {contractors}\n", group("writers")));
+    let run = completed(&sync(&bindery, &[]));
+    assert!(run["mode"] == "full" && run["full_because"].as_str().unwrap().contains("memberOf"), "{run}");
+    let full = completed(&sync(&bindery, &["--full"]));
+    assert_eq!((&full["users"]["updated"], &full["memberships"]["added"]), (&0.into(), &0.into()), "{full}");
+}

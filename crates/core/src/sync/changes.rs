@@ -115,7 +115,8 @@ impl Run<'_> {
         }
         let (sync, directory) = (self.source.sync.clone(), self.source.directory.afresh());
         let touches_groups = !(told.groups.is_empty() && told.gone_groups.is_empty() && told.rest_gone.is_empty());
-        if touches_groups && directory.reads_groups_from_people() && self.source.needs_groups {
+        let from_people = directory.reads_groups_from_people() && self.source.needs_groups;
+        if touches_groups && from_people && !self.told_by_people(&directory, &told).await? {
             return Ok(Absorbed::Doubt(
                 "a group has changed, and memberOf does not tell whom that concerns".to_owned(),
             ));
@@ -134,7 +135,9 @@ impl Run<'_> {
         };
         if sync.groups {
             let grants = self.absorb_groups(&told.groups).await?;
-            self.nest_changed(&directory, &told.groups, &grants).await?;
+            if !from_people {
+                self.nest_changed(&directory, &told.groups, &grants).await?;
+            }
         }
         self.prints = self.source.fingerprints.knowing(known());
         for one in &told.unreadable {
@@ -164,6 +167,22 @@ impl Run<'_> {
             return Ok(Absorbed::Doubt("the groups of somebody who has changed could not be read".to_owned()));
         }
         Ok(Absorbed::Whole)
+    }
+
+    /// Whether those whom changed groups concern are told of themselves: where the server writes into people what they
+    /// are in, and the groups are what they were, and in what they were in.
+    async fn told_by_people(&self, directory: &Source, told: &Told) -> Result<bool, Broken> {
+        if !directory.writes_member_of() || !told.gone_groups.is_empty() || told.rest_gone.contains(&Kind::Group) {
+            return Ok(false);
+        }
+        let ids: Vec<String> = told.groups.keys().cloned().collect();
+        let stored = self.engine.store().rosters(&self.source.slug, &ids).await?;
+        let heads: BTreeMap<&str, &str> =
+            stored.iter().map(|one| (one.unique_id.as_str(), one.head.as_str())).collect();
+        Ok(told.groups.iter().all(|(unique_id, group)| match heads.get(unique_id.as_str()) {
+            Some(head) => **head == *rosters::head(group),
+            None => group.member_of.is_empty(),
+        }))
     }
 
     async fn absorb_people(&mut self, directory: &Source, people: Vec<Person>) -> Result<(), Broken> {

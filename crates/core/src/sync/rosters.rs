@@ -50,5 +50,10 @@ pub(super) fn of(entry: &GroupEntry) -> Option<Roster> {
 pub(super) fn head(entry: &GroupEntry) -> String {
     let mut head = vec![entry.dn.to_string(), entry.gid.clone().unwrap_or_default()];
     head.extend(entry.names.iter().cloned());
+    if !entry.member_of.is_empty() {
+        let mut above = entry.member_of.clone();
+        above.sort_unstable();
+        head.push(format!("memberOf {}", serde_json::Value::from(above)));
+    }
     serde_json::Value::from(head).to_string()
 }

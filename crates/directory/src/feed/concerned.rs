@@ -1,6 +1,7 @@
 //! Who a changed group concerns: the entries that a member list names, read one by one.
 
 use super::GroupEntry;
+use super::about::one_position_a_search;
 use super::entries::{group, group_attributes};
 use crate::groups::Cache;
 use crate::people;
@@ -32,6 +33,12 @@ impl Source {
     /// Whether who is in what is told by people's entries and not by groups' (`members = "memberOf"`).
     pub fn reads_groups_from_people(&self) -> bool {
         self.inner.settings.groups.members == Members::MemberOf
+    }
+
+    /// Whether the server changes the entries of those whom a changed group concerns, so that a feed tells of them: 389-DS
+    /// does, by its `MemberOf` plug-in. OpenLDAP's overlay leaves no trace that a feed could follow.
+    pub fn writes_member_of(&self) -> bool {
+        self.reads_groups_from_people() && one_position_a_search(&self.inner.settings)
     }
 
     /// Whether groups are in groups by what their member lists name.
