@@ -21,6 +21,8 @@ pub struct AccountState {
     pub must_change: bool,
     /// When the account will be past its end, where that is still to come.
     pub ends: Option<DateTime<Utc>>,
+    /// When the password was last changed, where the directory says so (`pwdLastSet`, `krbLastPwdChange`, `pwdChangedTime`).
+    pub password_changed: Option<DateTime<Utc>>,
     /// Which attribute said so, for `explain`: one sentence each.
     pub because: Vec<String>,
 }
@@ -79,6 +81,8 @@ pub const ATTRIBUTES: &[&str] = &[
     "pwdLastSet",
     "krbPrincipalExpiration",
     "shadowExpire",
+    "krbLastPwdChange",
+    "pwdChangedTime",
 ];
 
 /// One attribute, and what its value does to the state. Answers with the sentence for `because`.
@@ -101,6 +105,8 @@ const RULES: &[Rule] = &[
     ("pwdLastSet", pwd_last_set),
     ("krbPrincipalExpiration", krb_principal_expiration),
     ("shadowExpire", shadow_expire),
+    ("krbLastPwdChange", password_changed),
+    ("pwdChangedTime", password_changed),
 ];
 
 /// The state at a moment.
@@ -207,6 +213,9 @@ fn pwd_last_set(value: &str, context: &Context<'_>, state: &mut AccountState) ->
         .text("userAccountControl")
         .and_then(|bits| bits.trim().parse::<i64>().ok())
         .is_some_and(|bits| bits & UAC_PASSWORD_NEVER_EXPIRES != 0);
+    if let Some(FileTime::At(changed)) = value::filetime(value) {
+        state.password_changed = state.password_changed.max(Some(changed));
+    }
     if value != "0" || never_expires {
         return None;
     }
@@ -220,6 +229,12 @@ fn krb_principal_expiration(value: &str, context: &Context<'_>, state: &mut Acco
         return Some("is not a time");
     };
     end_at(end, context, state)
+}
+
+/// What cannot be read says nothing.
+fn password_changed(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
+    state.password_changed = state.password_changed.max(value::generalized_time(value));
+    None
 }
 
 /// Days since 1970-01-01; negative is never, and 0 is the day itself, as `pam_unix` reads it.
@@ -352,5 +367,17 @@ mod tests {
         assert!(!of(&[("pwdLastSet", "133000000000000000")]).must_change);
         assert!(!of(&[("pwdLastSet", "0"), ("userAccountControl", "66048")]).must_change);
         assert!(of(&[("userAccountControl", "8389120")]).password_expired);
+    }
+
+    #[test]
+    fn when_a_password_was_changed() {
+        let at = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+        assert_eq!(of(&[("pwdLastSet", "134273808010000000")]).password_changed, at("2026-07-01T12:00:01Z"));
+        assert_eq!(of(&[("krbLastPwdChange", "20260701120001Z")]).password_changed, at("2026-07-01T12:00:01Z"));
+        let both = of(&[("pwdChangedTime", "20260701120002Z"), ("krbLastPwdChange", "20260701120001Z")]);
+        assert_eq!(both.password_changed, at("2026-07-01T12:00:02Z"));
+        for nothing in [("pwdLastSet", "0"), ("pwdLastSet", "x"), ("pwdChangedTime", "soon")] {
+            assert_eq!(of(&[nothing]).password_changed, None, "{nothing:?}");
+        }
     }
 }

@@ -59,7 +59,8 @@ macro_rules! link_columns {
             $crate::snapshot::last_seen!(),
             " AS link_last_seen, l.fingerprint AS link_fingerprint, l.given_fields AS link_given_fields, \
              l.given_flags AS link_given_flags, l.live_groups AS link_live_groups, \
-             l.account_ends AS link_account_ends, l.parent_id AS link_parent_id"
+             l.account_ends AS link_account_ends, \
+             l.password_changed AS link_password_changed, l.parent_id AS link_parent_id"
         )
     };
 }
@@ -107,6 +108,7 @@ impl Row {
             given_flags: self.json("link_given_flags")?,
             live_groups: self.json("link_live_groups")?,
             account_ends: self.get("link_account_ends")?,
+            password_changed: self.get("link_password_changed")?,
             parent: self.get("link_parent_id")?,
         })
     }

@@ -107,7 +107,16 @@ impl Fingerprints {
         for group in groups {
             digest.update(group);
         }
-        let AccountState { disabled, locked, expired, password_expired, must_change, ends: _, because: _ } = account;
+        let AccountState {
+            disabled,
+            locked,
+            expired,
+            password_expired,
+            must_change,
+            ends: _,
+            password_changed: _,
+            because: _,
+        } = account;
         digest.update([
             u8::from(*disabled),
             u8::from(*locked == Lock::Administrator) * 2 + u8::from(*locked == Lock::Temporary),

@@ -157,6 +157,10 @@ pub fn reconcile(
         Some(_) if changed.is_empty() => {}
         Some(_) => changes.push(Change::UpdateUser { user, fields: changed }),
     }
+    let changed_at = decision.password_changed.map(|at| at.trunc_subsecs(6));
+    if linked.is_some_and(|link| outlived(link, changed_at)) {
+        changes.extend([Change::EndSessions { user, except: None }, Change::DropVerifiers { user }]);
+    }
     let mut link = Link {
         kind: EntityKind::User,
         source: terms.source.to_owned(),
@@ -171,6 +175,7 @@ pub fn reconcile(
         live_groups: decision.live_permission_groups.iter().map(|name| group_key(name)).collect(),
         // As finely as stores keep it.
         account_ends: decision.account_ends.map(|at| at.trunc_subsecs(6)),
+        password_changed: changed_at.or(linked.and_then(|link| link.password_changed)),
         parent: None,
     };
     changes.extend(activity.changes(user, state.is_none()));
@@ -191,6 +196,13 @@ pub fn reconcile(
     let expected = state.map(|state| Expected { user, version: state.user.version });
     let expected = if changes.is_empty() { Vec::new() } else { expected.into_iter().collect() };
     Ok(Reconciled { user, standing, plan: Plan { changes, expected }, link })
+}
+
+/// Whether the password was changed since the entry was last read: whoever came in with the old one is out, once.
+fn outlived(link: &Link, changed_at: Option<DateTime<Utc>>) -> bool {
+    // What was not to be read before may be an old story.
+    let known = link.password_changed.unwrap_or(link.last_seen);
+    changed_at.is_some_and(|at| at > known)
 }
 
 fn new_user(id: Uuid, mapped: &fields::Mapped, activity: &flags::Activity) -> NewUser {

@@ -43,6 +43,7 @@ fn decision() -> Decision {
         live_permission_groups: Vec::new(),
         access: AccessRuling { allowed: true, require: None, deny: None },
         account_ends: None,
+        password_changed: None,
         unresolved: Vec::new(),
     }
 }

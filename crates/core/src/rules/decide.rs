@@ -43,6 +43,7 @@ pub fn decide(rules: &RuleSet, facts: Facts<'_>) -> Result<Decision, Refused> {
         live_permission_groups: granted.live,
         access,
         account_ends: facts.account.ends,
+        password_changed: facts.account.password_changed,
         unresolved: unresolved(rules, facts.memberships, granted.unusable),
     };
     objections.settle(decision)

@@ -36,6 +36,8 @@ pub struct Decision {
     pub access: AccessRuling,
     /// When the account comes to its end, where it has one: from then on nobody of this decision is let in.
     pub account_ends: Option<DateTime<Utc>>,
+    /// When the password was last changed, where the directory says so: sessions from before it end.
+    pub password_changed: Option<DateTime<Utc>>,
     /// Groups in rules that can't be found, in words, for `check` and `explain`.
     pub unresolved: Vec<String>,
 }

@@ -62,6 +62,39 @@ async fn an_account_past_its_end_ends_sessions() {
     ends(&world, &token, Reason::AccountExpired).await;
 }
 
+/// 2027-01-15, half past seven and half past eight, as Active Directory writes it.
+const HALF_PAST_SEVEN: &str = "134444718000000000";
+const HALF_PAST_EIGHT: &str = "134444754000000000";
+
+/// Whoever came in with the old password is out, once: by a refresh, a sign-in or a run.
+#[tokio::test]
+async fn a_password_that_was_changed_ends_sessions_once() {
+    for way in ["refresh", "sign-in", "sync"] {
+        let world = World::with(if way == "refresh" { EACH } else { NEVER }).await;
+        let again = async || match way {
+            "refresh" => {}
+            "sign-in" => drop(world.enter("ann").await),
+            _ => drop(world.engine.sync(&world.engine.source("larkspur").unwrap(), SyncRequest::default()).await),
+        };
+        world.set("ann", "pwdLastSet", HALF_PAST_SEVEN).await;
+        let token = world.enter("ann").await;
+        again().await;
+        world.current(&token).await;
+        // To be changed at the next sign-in, and not changed yet.
+        if way != "sign-in" {
+            world.set("ann", "pwdLastSet", "0").await;
+            again().await;
+            world.current(&token).await;
+        }
+        world.set("ann", "pwdLastSet", HALF_PAST_EIGHT).await;
+        again().await;
+        assert_eq!(world.ended(&token).await, Ended::NoSession, "{way}");
+        let token = world.enter("ann").await;
+        again().await;
+        world.current(&token).await;
+    }
+}
+
 const NEVER: &str = "[sources.larkspur.provisioning]\nrefresh_after = \"never\"\n";
 /// Half an hour after the clock was stopped.
 const SOON: &str = "20270115083000Z";

@@ -52,6 +52,7 @@ CREATE TABLE links (
     given_flags  JSONB NOT NULL,
     live_groups  JSONB NOT NULL,
     account_ends TIMESTAMPTZ,
+    password_changed TIMESTAMPTZ,
     parent_id    UUID REFERENCES groups (id) ON DELETE SET NULL,
     PRIMARY KEY (source, kind, unique_id),
     -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.

@@ -52,6 +52,7 @@ CREATE TABLE links (
     given_flags  TEXT NOT NULL,
     live_groups  TEXT NOT NULL,
     account_ends TEXT,
+    password_changed TEXT,
     parent_id    BLOB REFERENCES groups (id) ON DELETE SET NULL,
     PRIMARY KEY (source, kind, unique_id),
     -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.

@@ -331,18 +331,18 @@ const DOUBT: Many = Many {
 
 const LINK: Many = Many {
     head: "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
-           given_fields, dn_hash, given_flags, live_groups, parent_id, account_ends) VALUES ",
+           given_fields, dn_hash, given_flags, live_groups, parent_id, account_ends, password_changed) VALUES ",
     lead: 0,
-    columns: 15,
+    columns: 16,
     tail: "",
 };
 
 const RELINK: Many = Many {
     head: "UPDATE links SET dn = v.column6, dn_key = v.column7, last_seen = v.column8, fingerprint = v.column9, \
            given_fields = v.column10, dn_hash = v.column11, given_flags = v.column12, \
-           live_groups = v.column13, parent_id = v.column14, account_ends = v.column15, absent = FALSE FROM (VALUES ",
+           live_groups = v.column13, parent_id = v.column14, account_ends = v.column15, password_changed = v.column16, absent = FALSE FROM (VALUES ",
     lead: 0,
-    columns: 15,
+    columns: 16,
     tail: ") AS v WHERE links.kind = v.column1 AND links.source = v.column2 AND links.unique_id = v.column3 \
            AND (links.user_id = v.column4 OR links.group_id = v.column5)",
 };

@@ -163,14 +163,16 @@ impl Run<'_> {
 
     fn link(&mut self, link: &Link) -> Result<(), StoreError> {
         let sql = "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
-                   given_fields, dn_hash, given_flags, live_groups, parent_id, account_ends) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+                   given_fields, dn_hash, given_flags, live_groups, parent_id, account_ends, \
+                   password_changed) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
         self.may(sql, link_args(link))
     }
 
     fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
         let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10, \
-                   dn_hash = $11, given_flags = $12, live_groups = $13, parent_id = $14, account_ends = $15, absent = FALSE \
+                   dn_hash = $11, given_flags = $12, live_groups = $13, parent_id = $14, account_ends = $15, password_changed = $16, \
+                   absent = FALSE \
                    WHERE kind = $1 AND source = $2 AND unique_id = $3 AND (user_id = $4 OR group_id = $5)";
         self.must(sql, link_args(link), LINK_GONE)
     }
@@ -252,7 +254,7 @@ pub(super) fn created(new: &NewUser, now: DateTime<Utc>) -> User {
     }
 }
 
-/// `$1` to `$15` of the statements that write a user.
+/// `$1` to `$16` of the statements that write a user.
 pub(super) fn user_args(user: &User) -> Vec<Arg> {
     args![
         user.id,
@@ -277,7 +279,7 @@ fn findable(names: &BTreeSet<String>) -> serde_json::Value {
     names.iter().filter(|name| guard::findable(name)).cloned().collect()
 }
 
-/// `$1` to `$15` of the statements that write a link.
+/// `$1` to `$16` of the statements that write a link.
 pub(super) fn link_args(link: &Link) -> Vec<Arg> {
     let (user, group) = match link.kind {
         EntityKind::User => (Some(link.entity_id), None),
@@ -299,6 +301,7 @@ pub(super) fn link_args(link: &Link) -> Vec<Arg> {
         findable(&link.live_groups),
         link.parent,
         link.account_ends,
+        link.password_changed,
     ]
 }
 

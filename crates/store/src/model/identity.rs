@@ -269,6 +269,8 @@ pub struct Link {
     pub live_groups: BTreeSet<String>,
     /// When the account of the entry comes to its end, where it has one that was still to come when it was last read.
     pub account_ends: Option<DateTime<Utc>>,
+    /// When the password of the entry was last changed, by what the directory says.
+    pub password_changed: Option<DateTime<Utc>>,
     /// The group that this source has hung a mirrored group under.
     pub parent: Option<Uuid>,
 }

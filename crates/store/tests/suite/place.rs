@@ -79,6 +79,7 @@ pub(crate) fn link(user: u128, source: &str, unique_id: &str) -> Link {
         given_flags: ["is_staff".to_owned()].into(),
         live_groups: ["editors".to_owned()].into(),
         account_ends: Some(at(86_400)),
+        password_changed: Some(at(-86_400)),
         parent: None,
     }
 }
