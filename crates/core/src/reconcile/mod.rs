@@ -184,8 +184,11 @@ pub fn reconcile(
         && terms.fingerprint.is_none()
         && changes.is_empty()
     {
-        // Nothing has to change: what was vouched for before still is.
-        link.fingerprint.clone_from(&stored.fingerprint);
+        // Nothing has to change: what was vouched for before still is. Not so a refusal: they are let in now.
+        let vouches = |bytes: &&Vec<u8>| {
+            Fingerprint::from_bytes(bytes).is_some_and(|print| print.standpoint() == Standpoint::Written)
+        };
+        link.fingerprint = stored.fingerprint.as_ref().filter(vouches).cloned();
     }
     // Right after the user: memberships may come before it in no plan, but a link needs its user.
     let at = usize::from(matches!(changes.first(), Some(Change::CreateUser(_) | Change::UpdateUser { .. })));
