@@ -54,8 +54,8 @@ pub use change::PasswordChange;
 pub use check::{Sample, ServerReport, Step};
 pub use error::DirectoryError;
 pub use feed::{
-    Changes, FeedEvent, FeedKind, GroupEntry, Incomplete, Kind, Listing, Named, Page, Position, Roster, Shortcoming,
-    Since, Unreadable,
+    Apart, Changes, FeedEvent, FeedKind, GroupEntry, Incomplete, Kind, Listing, Named, Page, Position, Roster,
+    Shortcoming, Since, Unreadable,
 };
 pub use group::{Group, GroupSelector, Known, Memberships};
 pub use person::{Authentication, Found, PasswordCheck, Person, Reader, Refusal, Wanted, Whereabouts};

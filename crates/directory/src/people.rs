@@ -195,7 +195,13 @@ pub(crate) async fn bearing(
     let mut people = Vec::new();
     for base in try_join_all(bases.map(|base| one_base(reach, settings, base, filter.clone(), &attributes))).await? {
         for (dn, entry) in base.found {
-            people.push(person(settings, dn, entry)?);
+            // Without a unique ID they are nobody that anything could be tied to.
+            match person(settings, dn, entry) {
+                Ok(person) => people.push(person),
+                Err(error) => {
+                    tracing::warn!(target: "bindery_directory::search", source = %settings.slug, %error, "passed over");
+                }
+            }
         }
     }
     Ok(people)

@@ -43,7 +43,12 @@ impl Roster {
         digest
     }
 
-    fn check(&self) -> Result<(), StoreError> {
+    /// Whether it can be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] as [`Store::put_rosters`] has it.
+    pub fn check(&self) -> Result<(), StoreError> {
         guard::name("unique ID", &self.unique_id)?;
         guard::text("DN", &self.dn_key)?;
         guard::text("head", &self.head)?;

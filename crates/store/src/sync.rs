@@ -188,6 +188,16 @@ impl Store {
         self.db.rows(sql, args![owner]).await?.iter().map(pair).collect()
     }
 
+    /// How many users are linked to a source and active.
+    pub async fn count_active(&self, source: &str) -> Result<u64, StoreError> {
+        // Those who are not active are few, and found by themselves.
+        let sql = "SELECT (SELECT count(*) FROM links WHERE source = $1 AND kind = 'user') - \
+                   (SELECT count(*) FROM users u JOIN links l ON l.user_id = u.id AND l.source = $1 AND l.kind = 'user' \
+                    WHERE COALESCE(CAST(u.flags ->> 'is_active' AS TEXT), '') NOT IN ('true', '1')) AS count";
+        let count: i64 = self.db.row(sql, args![source]).await?.map_or(Ok(0), |row| row.get("count"))?;
+        Ok(count.try_into().unwrap_or_default())
+    }
+
     /// How many memberships an owner gave.
     pub async fn count_memberships(&self, owner: &Owner) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) AS count FROM memberships WHERE owner = $1";

@@ -12,13 +12,15 @@ use super::run::Run;
 use crate::engine::ActiveSource;
 use crate::rules::{self, GroupGrant};
 use bindery_directory::{
-    DirectoryError, FeedEvent, GroupEntry, Kind, Memberships, Named, Person, Reader, Source, Unreadable, account,
+    DirectoryError, FeedEvent, GroupEntry, GroupSelector, Kind, Known, Memberships, Named, Person, Reader, Source,
+    Unreadable, account,
 };
 use bindery_store::{EntityKind, Roster};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// More people than this at once are read faster all together.
 const MOST: usize = 2_000;
@@ -33,14 +35,20 @@ pub(super) struct Told {
     gone_people: BTreeSet<String>,
     gone_groups: BTreeSet<String>,
     unreadable: Vec<Unreadable>,
-    /// Everybody who is there as before, where the feed tells of those.
-    present: HashSet<String>,
-    rest_gone: BTreeSet<Kind>,
-    /// A group without a unique ID: nobody can tell what it was before.
+    /// Everybody who is there, of the kinds of which the feed has told that.
+    only: BTreeMap<Kind, HashSet<String>>,
+    /// A group that cannot be read, or has no unique ID: nobody can tell what it was before.
     nameless: Option<String>,
+    /// Who came to, or left, groups that no feed tells of.
+    aside: BTreeSet<String>,
 }
 
 impl Told {
+    /// These members of groups that no feed tells of came or left.
+    pub(super) fn hear_aside(&mut self, members: BTreeSet<String>) {
+        self.aside.extend(members);
+    }
+
     pub(super) fn hear(&mut self, event: FeedEvent) {
         match event {
             FeedEvent::Person(person) => {
@@ -62,9 +70,9 @@ impl Told {
                 self.groups.remove(&unique_id);
                 self.gone_groups.insert(unique_id);
             }
-            FeedEvent::Unreadable(_, unreadable) => self.unreadable.push(unreadable),
-            FeedEvent::Present(_, ids) => self.present.extend(ids),
-            FeedEvent::RestGone(kind) => drop(self.rest_gone.insert(kind)),
+            FeedEvent::Unreadable(Kind::User, unreadable) => self.unreadable.push(unreadable),
+            FeedEvent::Unreadable(Kind::Group, unreadable) => self.nameless = Some(unreadable.dn),
+            FeedEvent::Only(kind, ids) => self.only.entry(kind).or_default().extend(ids),
             _ => {}
         }
     }
@@ -78,7 +86,7 @@ impl Told {
     fn forget_groups(&mut self) {
         self.groups.clear();
         self.gone_groups.clear();
-        self.rest_gone.remove(&Kind::Group);
+        self.only.remove(&Kind::Group);
         self.nameless = None;
     }
 
@@ -88,8 +96,9 @@ impl Told {
             && self.gone_people.is_empty()
             && self.gone_groups.is_empty()
             && self.unreadable.is_empty()
-            && self.rest_gone.is_empty()
+            && self.only.is_empty()
             && self.nameless.is_none()
+            && self.aside.is_empty()
     }
 }
 
@@ -108,13 +117,13 @@ impl Run<'_> {
             told.forget_groups();
         }
         if let Some(dn) = told.nameless {
-            return Ok(Absorbed::Doubt(format!("the group {dn} has no readable unique ID")));
+            return Ok(Absorbed::Doubt(format!("the group {dn} cannot be read, or has no readable unique ID")));
         }
         if self.groups.is_unread() {
             self.load_groups().await?;
         }
         let (sync, directory) = (self.source.sync.clone(), self.source.directory.afresh());
-        let touches_groups = !(told.groups.is_empty() && told.gone_groups.is_empty() && told.rest_gone.is_empty());
+        let touches_groups = !(told.groups.is_empty() && told.gone_groups.is_empty() && told.only.is_empty());
         let from_people = directory.reads_groups_from_people() && self.source.needs_groups;
         if touches_groups && from_people && !self.told_by_people(&directory, &told).await? {
             return Ok(Absorbed::Doubt(
@@ -130,8 +139,15 @@ impl Run<'_> {
             return Ok(Absorbed::Doubt("a group that rules name has come or gone".to_owned()));
         }
         let gone_groups = self.gone_groups(&told).await?;
-        let Some(concerned) = self.concerned(&directory, &told.groups, &gone_groups).await? else {
-            return Ok(Absorbed::Doubt("a group of many people has changed".to_owned()));
+        let by_dn = |dn_key: &str| {
+            self.source.selectors.iter().any(|one| matches!(one, GroupSelector::Dn(dn) if dn.key_str() == dn_key))
+        };
+        if gone_groups.iter().any(|roster| by_dn(&roster.dn_key)) {
+            // It may be there, and only out of the feed's sight.
+            return Ok(Absorbed::Doubt("a group that a rule names by its DN has left".to_owned()));
+        }
+        let Some(concerned) = self.concerned(&directory, &told, &gone_groups).await? else {
+            return Ok(Absorbed::Doubt("nobody can say, or they are many, whom a changed group concerns".to_owned()));
         };
         if sync.groups {
             let grants = self.absorb_groups(&told.groups).await?;
@@ -144,8 +160,10 @@ impl Run<'_> {
             self.unreadable(one);
         }
         let mut gone = self.gone_people(&told).await?;
-        // Before anybody is written: a percentage is of those there were.
-        self.active_users(gone.users.len() as u64 + self.already.users).await?;
+        if !gone.users.is_empty() {
+            // Before anybody is written: a percentage is of those there were.
+            self.active_users(gone.users.len() as u64 + self.already.users).await?;
+        }
         self.settled.extend(told.gone_people.iter().chain(told.people.keys()).cloned());
         if sync.users {
             let own = told.people.into_values().map(|person| *person);
@@ -161,18 +179,20 @@ impl Run<'_> {
         self.postponing = false;
         self.write(postponed).await?;
         self.postponing = true;
-        self.keep_rosters(&told.groups, &gone_groups).await?;
-        // The feed does not tell of them again.
-        if std::mem::take(&mut self.unread) {
-            return Ok(Absorbed::Doubt("the groups of somebody who has changed could not be read".to_owned()));
+        // The feed does not tell of it again.
+        if let Some(why) = self.unfinished.take() {
+            return Ok(Absorbed::Doubt(why.to_owned()));
         }
+        // What a group listed is forgotten only after what it stood for is done, or remembered elsewhere.
+        self.settle().await?;
+        self.keep_rosters(&told.groups, &gone_groups).await?;
         Ok(Absorbed::Whole)
     }
 
     /// Whether those whom changed groups concern are told of themselves: where the server writes into people what they
     /// are in, and the groups are what they were, and in what they were in.
     async fn told_by_people(&self, directory: &Source, told: &Told) -> Result<bool, Broken> {
-        if !directory.writes_member_of() || !told.gone_groups.is_empty() || told.rest_gone.contains(&Kind::Group) {
+        if !directory.writes_member_of() || !told.gone_groups.is_empty() || told.only.contains_key(&Kind::Group) {
             return Ok(false);
         }
         let ids: Vec<String> = told.groups.keys().cloned().collect();
@@ -193,8 +213,10 @@ impl Run<'_> {
         let mut batch = Vec::new();
         while let Some((person, memberships)) = read.next().await {
             self.report.users.seen += 1;
-            self.unread |= memberships.incomplete.is_some()
-                || memberships.known.values().any(|known| matches!(known, bindery_directory::Known::Failed(_)));
+            let failed = memberships.known.values().any(|known| matches!(known, Known::Failed(_)));
+            if memberships.incomplete.is_some() || failed {
+                self.unfinished = Some("the groups of somebody who has changed could not be read");
+            }
             let account = account::state(&person.entry, self.engine.now()).lasting();
             let vouched = self.engine.handlers().is_empty();
             let print = self.prints.of_memberships(&person, &memberships, &account).filter(|_| vouched);
@@ -231,9 +253,9 @@ impl Run<'_> {
     async fn gone_groups(&self, told: &Told) -> Result<Vec<Roster>, Broken> {
         let (store, slug) = (self.engine.store(), &self.source.slug);
         let mut gone: Vec<String> = told.gone_groups.iter().cloned().collect();
-        if told.rest_gone.contains(&Kind::Group) {
+        if let Some(only) = told.only.get(&Kind::Group) {
             let known = store.roster_ids(slug).await?.into_iter().map(|(unique_id, _)| unique_id);
-            gone.extend(known.filter(|id| !told.present.contains(id) && !told.groups.contains_key(id)));
+            gone.extend(known.filter(|id| !only.contains(id) && !told.groups.contains_key(id)));
         }
         Ok(store.rosters(slug, &gone).await?)
     }
@@ -242,10 +264,10 @@ impl Run<'_> {
     async fn gone_people(&mut self, told: &Told) -> Result<GonePeople, Broken> {
         let (store, slug) = (self.engine.store().clone(), self.source.slug.clone());
         let mut users = Vec::new();
-        if told.rest_gone.contains(&Kind::User) {
+        if let Some(only) = told.only.get(&Kind::User) {
             let mut unseen = |link: bindery_store::SyncedLink| {
                 if self.goes(link.active)
-                    && !told.present.contains(&link.unique_id)
+                    && !only.contains(&link.unique_id)
                     && !told.people.contains_key(&link.unique_id)
                 {
                     users.push((link.unique_id, link.entity_id));
@@ -262,41 +284,56 @@ impl Run<'_> {
     }
 
     async fn remove_gone(&mut self, people: GonePeople, groups: &[Roster]) -> Result<(), Broken> {
-        let tied = groups.iter().filter_map(|roster| self.groups.by_entry(&roster.unique_id));
-        // A local group that another entry is tied to as well stays.
-        let ids: Vec<_> = tied.filter(|state| state.links.len() == 1).map(|state| state.group.id).collect();
-        let gone = Gone { users: people.users.into_iter().map(|(_, user)| user).collect(), groups: ids };
+        let users = people.users.into_iter().map(|(_, user)| user).collect();
+        let gone = Gone { users, groups: self.untied(groups).await? };
         let gone = self.removable(gone);
         self.remove_unless_out_of_sight(gone).await
     }
 
-    /// Everybody whose groups may be others now; `None` for too many to be read one by one.
-    async fn concerned(
-        &self,
-        directory: &Source,
-        groups: &BTreeMap<String, GroupEntry>,
-        gone: &[Roster],
-    ) -> Result<Option<Vec<Person>>, Broken> {
-        if groups.is_empty() && gone.is_empty() {
-            return Ok(Some(Vec::new()));
+    /// The local groups of entries that left. One that another entry of the source is tied to as well stays.
+    async fn untied(&self, gone: &[Roster]) -> Result<Vec<Uuid>, Broken> {
+        let gone: HashSet<&str> = gone.iter().map(|roster| roster.unique_id.as_str()).collect();
+        let mut untied = Vec::new();
+        for (entries, group) in self.groups.tied() {
+            let (left, rest): (Vec<&str>, Vec<&str>) = entries.into_iter().partition(|entry| gone.contains(entry));
+            let rest: Vec<String> = rest.into_iter().map(str::to_owned).collect();
+            if !left.is_empty() && self.engine.store().rosters(&self.source.slug, &rest).await?.is_empty() {
+                untied.push(group);
+            }
         }
+        Ok(untied)
+    }
+
+    /// Everybody whose groups may be others now; `None` for too many to be read one by one.
+    async fn concerned(&self, directory: &Source, told: &Told, gone: &[Roster]) -> Result<Option<Vec<Person>>, Broken> {
+        let groups = &told.groups;
         let ids: Vec<String> = groups.keys().cloned().collect();
         let stored = self.engine.store().rosters(&self.source.slug, &ids).await?;
         let stored: BTreeMap<&str, &Roster> = stored.iter().map(|roster| (roster.unique_id.as_str(), roster)).collect();
         let mut open: BTreeSet<String> = gone.iter().flat_map(|roster| roster.members.iter().cloned()).collect();
+        open.extend(told.aside.iter().cloned());
+        if gone.iter().any(|roster| rosters::had_gid(&roster.head)) {
+            return Ok(None);
+        }
         for (unique_id, group) in groups {
-            open.extend(differing(stored.get(unique_id.as_str()).copied(), group));
-            if stored.get(unique_id.as_str()).is_none_or(|stored| stored.head != rosters::head(group))
-                && group.gid.is_some()
-            {
-                // Those whose primary group it is are in no list.
+            let stored = stored.get(unique_id.as_str()).copied();
+            let (had, same) = match stored {
+                Some(stored) => (rosters::had_gid(&stored.head), stored.head == rosters::head(group)),
+                None => (false, false),
+            };
+            // Those whose primary group it is, or was, are in no list.
+            let primary = !same && (had || group.gid.is_some());
+            // It is known, and nobody knows what it listed.
+            let forgotten = stored.is_none() && self.groups.by_entry(unique_id).is_some();
+            if primary || forgotten || rosters::of(group).is_none() {
                 return Ok(None);
             }
+            open.extend(differing(stored, group));
         }
         let mut closed: BTreeSet<String> = BTreeSet::new();
         let mut people: BTreeMap<String, Person> = BTreeMap::new();
         while !open.is_empty() {
-            if closed.len() + open.len() > MOST {
+            if closed.len() + open.len() > MOST || people.len() > MOST {
                 return Ok(None);
             }
             let keys: Vec<String> = std::mem::take(&mut open).into_iter().collect();
@@ -314,7 +351,7 @@ impl Run<'_> {
         Ok(Some(people.into_values().collect()))
     }
 
-    async fn keep_rosters(&self, groups: &BTreeMap<String, GroupEntry>, gone: &[Roster]) -> Result<(), Broken> {
+    async fn keep_rosters(&mut self, groups: &BTreeMap<String, GroupEntry>, gone: &[Roster]) -> Result<(), Broken> {
         if self.request.dry_run {
             return Ok(());
         }
@@ -326,6 +363,9 @@ impl Run<'_> {
         let gone: Vec<String> = gone.iter().map(|roster| roster.unique_id.clone()).collect();
         if !gone.is_empty() {
             store.drop_rosters(slug, &gone).await?;
+        }
+        if let Some(aside) = self.aside.take() {
+            aside.keep(&self.engine, &self.source).await?;
         }
         Ok(())
     }
@@ -359,7 +399,7 @@ fn with_groups(
 
 /// People whose entries left.
 struct GonePeople {
-    users: Vec<(String, uuid::Uuid)>,
+    users: Vec<(String, Uuid)>,
 }
 
 /// Those in only one of the two lists; all of both where the group itself is another one now.

@@ -93,7 +93,16 @@ pub(super) async fn search_changed(store: &Store, source: &ActiveSource) -> Resu
     Ok(stored.is_some_and(|stored| stored != search(source)))
 }
 
-/// After a full run: where the feed goes on, and whether removals are still open.
+/// What a full run leaves open.
+pub(super) fn open(run: &SyncRun) -> Option<&'static str> {
+    run.reason.map(|reason| match reason {
+        super::SyncReason::RemovalLimit => "removals of the last run wait for --allow-removals",
+        super::SyncReason::ChangedSearch => "the search has changed, and removals wait for --allow-removals",
+        _ => "the last run could not read everything",
+    })
+}
+
+/// After a full run that has done what it could: by which rules and which search, and, last of all, where the feed goes on.
 pub(super) async fn remember(
     store: &Store,
     source: &ActiveSource,
@@ -102,19 +111,12 @@ pub(super) async fn remember(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let slug = &source.slug;
-    put_position(store, source, position.as_ref(), now).await?;
-    let pending = run.reason.map(|reason| match reason {
-        super::SyncReason::RemovalLimit => "removals of the last run wait for --allow-removals",
-        super::SyncReason::ChangedSearch => "the search has changed, and removals wait for --allow-removals",
-        _ => "the last run could not read everything",
-    });
-    store.put_position(slug, PENDING, json!(pending), now).await?;
     store.put_position(slug, RULES, rules(source), now).await?;
     // Only what was read whole, and not withheld, is what the next run may measure removals by.
     if run.incomplete.is_empty() || store.position(slug, SEARCH).await?.is_none() {
         store.put_position(slug, SEARCH, search(source), now).await?;
     }
-    Ok(())
+    put_position(store, source, position.as_ref(), now).await
 }
 
 /// A feed has been followed so far.
@@ -127,14 +129,14 @@ pub(super) async fn reached(
     put_position(store, source, Some(position), now).await
 }
 
-/// Something could not be finished: the next run reads everything.
+/// Something could not be finished: the next run reads everything. `None`: nothing is open any more.
 pub(super) async fn pend(
     store: &Store,
     source: &ActiveSource,
-    why: &str,
+    why: impl Into<Option<&str>>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    store.put_position(&source.slug, PENDING, json!(why), now).await
+    store.put_position(&source.slug, PENDING, json!(why.into()), now).await
 }
 
 /// What is known of the groups that rules name, in short; `None` where some could not be looked for.

@@ -104,6 +104,9 @@ impl Run<'_> {
                 if error.is_unavailable() {
                     return Err(error.into());
                 }
+                if error.is_conflict() {
+                    self.unfinished = Some("groups could not be written, because others wrote at the same time");
+                }
                 self.report.groups.failed += 1;
                 self.report.error(format!("a group could not be written: {}", crate::engine::chain(&error)));
             }

@@ -1,5 +1,6 @@
 //! An incremental run: what has changed since the last one, and no more.
 
+use super::apart::Difference;
 use super::broken::Broken;
 use super::changes::{Absorbed, Told};
 use super::doubt;
@@ -23,7 +24,7 @@ impl Run<'_> {
         };
         match doubt {
             Some(why) => {
-                self.report.begin_again();
+                self.begin_again();
                 self.full(Some(why)).await
             }
             None => Ok(()),
@@ -47,6 +48,10 @@ impl Run<'_> {
                 FeedEvent::Reached(position) => last = Some(position),
                 event => told.hear(event),
             }
+        }
+        match self.look_aside().await? {
+            Difference::Members(members) => told.hear_aside(members),
+            Difference::Doubt(why) => return Ok(Some(why)),
         }
         for unique_id in doubt::again(self.engine.store(), &source).await? {
             if !told.mentions(&unique_id) {
@@ -85,6 +90,15 @@ impl Run<'_> {
         if self.request.dry_run {
             return Ok(());
         }
+        self.settle().await?;
+        Ok(doubt::reached(self.engine.store(), &self.source, position, self.engine.now()).await?)
+    }
+
+    /// Remembers what waits for another run: removals that are held, and whoever failed.
+    pub(super) async fn settle(&mut self) -> Result<(), Broken> {
+        if self.request.dry_run {
+            return Ok(());
+        }
         let (store, source, now) = (self.engine.store(), &self.source, self.engine.now());
         if self.report.reason.is_some() {
             doubt::pend(store, source, "removals of the last run wait for --allow-removals", now).await?;
@@ -99,6 +113,6 @@ impl Run<'_> {
         if again != before {
             doubt::put_again(store, source, &again, now).await?;
         }
-        Ok(doubt::reached(store, source, position, now).await?)
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! a second. Over any number of replicas one follows; the lease of a dead one ends by itself.
 
 use super::SyncRequest;
+use super::apart::{Aside, Difference};
 use super::broken::Broken;
 use super::changes::{Absorbed, Told};
 use super::doubt;
@@ -14,7 +15,7 @@ use crate::events::Event;
 use bindery_directory::{Changes, FeedEvent, Position, Since};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
 
 /// Between two looks at whether another replica still follows.
 const STANDBY: Duration = Duration::from_secs(5);
@@ -22,6 +23,8 @@ const STANDBY: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(2);
 /// A run by somebody else is waited for so long at a time.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Between two looks at whether the source is still the one to follow.
+const LOOK: Duration = Duration::from_secs(1);
 /// A full run is put off no longer than this.
 const MOST_PUT_OFF: Duration = Duration::from_mins(5);
 /// Following for so long is a feed that works.
@@ -131,7 +134,14 @@ impl Follower<'_> {
         // While nobody answers there is nothing to read, nothing to put off and no run to write down.
         self.source.directory.feed_kind().await?;
         tracing::info!(target: "bindery_core::live", source = self.source.slug, why, "everything is read again");
-        sleep(self.put_off).await;
+        let until = Instant::now() + self.put_off;
+        while self.engine.is_current(self.source) && Instant::now() < until {
+            sleep_until(until.min(Instant::now() + LOOK)).await;
+        }
+        // By rules that no longer hold nobody is read.
+        if !self.engine.is_current(self.source) {
+            return Ok(());
+        }
         self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
         let request = SyncRequest { full: true, because: Some(why), ..SyncRequest::default() };
         let run = self.engine.sync(self.source, request).await;
@@ -145,11 +155,24 @@ impl Follower<'_> {
         let _following = Following::new(&self.source.slug);
         let began = Instant::now();
         self.removals = Recent::load(self.engine, self.source).await?;
+        let mut aside = Aside::load(self.engine, self.source).await?;
         let mut told = Told::default();
-        let mut look = tokio::time::interval(Duration::from_secs(1));
+        let mut look_aside = tokio::time::interval(self.source.sync.poll);
+        look_aside.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK);
         loop {
             let event = tokio::select! {
                 event = changes.next() => event?,
+                _ = look_aside.tick(), if !aside.is_empty() => {
+                    let now = aside.read_again(&self.source.directory).await?;
+                    if now != aside {
+                        if let Absorbed::Doubt(why) = self.carry_out_aside(&aside, &now).await? {
+                            return self.catch_up(&why).await;
+                        }
+                        aside = now;
+                    }
+                    continue;
+                }
                 _ = look.tick() => {
                     if began.elapsed() > STEADY {
                         self.put_off = Duration::ZERO;
@@ -162,7 +185,9 @@ impl Follower<'_> {
             };
             match event {
                 Some(FeedEvent::Reached(position)) => {
-                    if let Absorbed::Doubt(why) = self.carry_out(std::mem::take(&mut told), &position).await? {
+                    if let Absorbed::Doubt(why) =
+                        self.carry_out(std::mem::take(&mut told), Some(&position), None).await?
+                    {
                         return self.catch_up(&why).await;
                     }
                 }
@@ -173,13 +198,33 @@ impl Follower<'_> {
         }
     }
 
+    /// What has become of groups that no feed tells of.
+    async fn carry_out_aside(&mut self, before: &Aside, now: &Aside) -> Result<Absorbed, Broken> {
+        match before.difference(now) {
+            Difference::Doubt(why) => Ok(Absorbed::Doubt(why)),
+            Difference::Members(members) => {
+                let mut told = Told::default();
+                told.hear_aside(members);
+                self.carry_out(told, None, Some(now.clone())).await
+            }
+        }
+    }
+
     /// Carries out what was told, as a run of its own. A run that is under way is waited for.
-    async fn carry_out(&mut self, told: Told, position: &Position) -> Result<Absorbed, Broken> {
+    async fn carry_out(
+        &mut self,
+        told: Told,
+        position: Option<&Position>,
+        aside: Option<Aside>,
+    ) -> Result<Absorbed, Broken> {
         let mut run = Run::new(self.engine, self.source, SyncRequest::default());
         if told.is_empty() {
-            run.reached(position).await?;
+            if let Some(position) = position {
+                run.reached(position).await?;
+            }
             return Ok(Absorbed::Whole);
         }
+        run.aside = aside;
         run.report.mode = Mode::Incremental;
         run.already = self.removals.sum(self.engine.now());
         let mut held = loop {
@@ -188,8 +233,9 @@ impl Follower<'_> {
                 None => sleep(PAUSE).await,
             }
         };
+        let limit = self.source.directory.settings().timeouts.sync;
         let done = tokio::select! {
-            done = absorb(&mut run, told, position) => done,
+            done = timeout(limit, absorb(&mut run, told, position)) => done.unwrap_or(Err(Broken::Timeout(limit))),
             () = held.lost() => Err(Broken::LostLease),
         };
         let counted = self.removals.add(self.engine, self.source, run.removed).await;
@@ -229,9 +275,9 @@ fn record(report: &SyncRun) {
     }
 }
 
-async fn absorb(run: &mut Run<'_>, told: Told, position: &Position) -> Result<Absorbed, Broken> {
+async fn absorb(run: &mut Run<'_>, told: Told, position: Option<&Position>) -> Result<Absorbed, Broken> {
     let absorbed = run.absorb(told).await?;
-    if let Absorbed::Whole = absorbed {
+    if let (Absorbed::Whole, Some(position)) = (&absorbed, position) {
         run.reached(position).await?;
     }
     Ok(absorbed)

@@ -7,6 +7,7 @@
 //! Nothing in here decides what an entry is worth: that is for [`rules`](crate::rules) and
 //! [`reconcile`](crate::reconcile). And nothing in here is remembered of an error.
 
+mod apart;
 mod brakes;
 mod broken;
 mod changes;

@@ -12,14 +12,16 @@ use super::run::Run;
 use crate::config::Removed;
 use crate::engine::chain;
 use crate::reconcile;
-use bindery_store::{Cause, Change, EntityKind, GroupRef, Owner, Plan, UserState};
+use bindery_store::{Cause, Change, EntityKind, Expected, GroupRef, Owner, Plan, StoreError, User, UserState};
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// Removals that go into one transaction.
 const BATCH: usize = 500;
-/// Each of so many removals is made sure of; more were allowed by somebody who has looked at them.
+/// Each of so many removals is made sure of. More are not, where somebody has looked at them and allowed them.
 const MOST_LOOKED_FOR: usize = 1_000;
+/// Somebody else may write at the same time; more often than this it is no accident.
+const TRIES: usize = 3;
 /// A person who looks at a list reads no more than this.
 const MOST_LISTED: usize = 10_000;
 
@@ -102,21 +104,28 @@ impl Run<'_> {
         };
         // A percentage is of what there was before any of these removals.
         let already = self.already;
-        let users = self.active_users(counts.users).await? + already.users;
         let groups = self.groups.tied().count() as u64 + already.groups;
-        let memberships = self.owned(counts.memberships).await? + already.memberships;
-        let users_go = allow || brakes::within(limit, counts.users, users);
-        let groups_go = allow || brakes::within(limit, counts.groups, groups);
-        let memberships_go = allow || brakes::within_percent(limit, counts.memberships, memberships);
+        // Where there is nothing to remove, nothing is held, whatever was removed shortly before.
+        let users_go = allow || gone.users.is_empty() || {
+            brakes::within(limit, counts.users, self.active_users(counts.users).await? + already.users)
+        };
+        let groups_go = allow || gone.groups.is_empty() || brakes::within(limit, counts.groups, groups);
+        let memberships_go = allow || counted.is_empty() || {
+            let memberships = self.owned(counts.memberships).await? + already.memberships;
+            brakes::within_percent(limit, counts.memberships, memberships)
+        };
         if memberships_go {
             self.take_back(&counted).await?;
+            self.removed.memberships += counted.len() as u64;
         }
         if users_go {
             self.remove_users(&gone.users).await?;
         }
         if groups_go {
+            let groups = self.without_entry(&gone.groups).await?;
+            let leaving: Vec<_> = leaving.into_iter().filter(|one| groups.contains(&one.group)).collect();
             self.take_back(&leaving).await?;
-            self.remove_groups(&gone.groups).await?;
+            self.remove_groups(&groups).await?;
         }
         if users_go && groups_go && memberships_go {
             return Ok(());
@@ -129,10 +138,16 @@ impl Run<'_> {
 
     /// What a percentage of users is taken of. Few removals are never measured by it, and so nobody is counted for them.
     pub(super) async fn active_users(&mut self, removals: u64) -> Result<u64, Broken> {
-        if brakes::goes_by_percent(removals) && self.users.len() == 0 {
-            self.load_links().await?;
+        if !brakes::goes_by_percent(removals) {
+            return Ok(0);
         }
-        Ok(self.users.active())
+        if self.users.len() > 0 {
+            return Ok(self.users.active());
+        }
+        if self.active.is_none() {
+            self.active = Some(self.engine.store().count_active(&self.source.slug).await?);
+        }
+        Ok(self.active.unwrap_or_default())
     }
 
     /// What a percentage of memberships is taken of: those there were before this run gave any, as a dry run sees it.
@@ -165,7 +180,6 @@ impl Run<'_> {
     async fn take_back(&mut self, leaving: &[Leaving]) -> Result<(), Broken> {
         let owner = self.owner();
         self.report.memberships.removed += leaving.len() as u64;
-        self.removed.memberships += leaving.len() as u64;
         for part in leaving.chunks(BATCH) {
             let plans = part.iter().map(|one| {
                 let group = GroupRef::Id(one.group);
@@ -180,7 +194,9 @@ impl Run<'_> {
                 }
                 continue;
             }
-            self.carry_out_removals(plans).await?;
+            for conflict in self.carry_out_removals(plans).await? {
+                self.left_undone(&conflict);
+            }
             for one in part {
                 self.engine.forget_user(one.user);
             }
@@ -189,17 +205,13 @@ impl Run<'_> {
     }
 
     async fn remove_users(&mut self, users: &[Uuid]) -> Result<(), Broken> {
-        let sure = users.len() > MOST_LOOKED_FOR;
+        let sure = self.request.allow_removals && users.len() > MOST_LOOKED_FOR;
         for part in users.chunks(BATCH) {
-            let mut plans = Vec::with_capacity(part.len());
-            for user in part {
-                let Some(state) = self.engine.store().user_state(*user).await? else { continue };
-                if sure || self.is_gone(&state).await? {
-                    plans.extend(self.removal_of(&state));
-                }
+            let mut open = part.to_vec();
+            for tries_left in (0..TRIES).rev() {
+                open = self.remove_part(&open, sure, tries_left == 0).await?;
             }
             if !self.request.dry_run {
-                self.carry_out_removals(plans).await?;
                 for user in part {
                     self.engine.forget_user(*user);
                 }
@@ -208,9 +220,44 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Answers with those whom somebody else has changed meanwhile: they are to be looked at again, unless it was the
+    /// last time.
+    async fn remove_part(&mut self, users: &[Uuid], sure: bool, last: bool) -> Result<Vec<Uuid>, Broken> {
+        let (mut plans, mut removals) = (Vec::with_capacity(users.len()), Vec::with_capacity(users.len()));
+        for user in users {
+            let Some(state) = self.engine.store().user_state(*user).await? else { continue };
+            if self.is_gone(&state, sure).await?
+                && let Some((plan, action)) = self.removal_of(&state)
+            {
+                plans.push(plan);
+                removals.push((state.user, action));
+            }
+        }
+        if self.request.dry_run {
+            for (user, action) in &removals {
+                self.removed_user(user, action);
+            }
+            return Ok(Vec::new());
+        }
+        let mut again = Vec::new();
+        for ((user, action), result) in removals.iter().zip(self.engine.store().apply_batch(&plans, self.now).await?) {
+            match result {
+                Ok(_) => self.removed_user(user, action),
+                Err(error) if error.is_unavailable() => return Err(error.into()),
+                Err(error) if error.is_conflict() && !last => again.push(user.id),
+                Err(error) => self.left_undone(&error),
+            }
+        }
+        Ok(again)
+    }
+
     /// Looks for an entry once more, by its unique ID: somebody who is moved while pages are read can fall between them.
-    async fn is_gone(&self, state: &UserState) -> Result<bool, Broken> {
+    /// Whoever is not tied to this source any more is none of its affairs.
+    async fn is_gone(&self, state: &UserState, sure: bool) -> Result<bool, Broken> {
         let Some(link) = state.link(&self.source.slug) else { return Ok(false) };
+        if sure {
+            return Ok(true);
+        }
         let there = self.source.directory.read(&link.unique_id, None, &self.source.wanted).await?;
         if there.is_some() {
             tracing::info!(target: "bindery_core::sync", source = self.source.slug, dn = link.dn, "not listed, but there: kept");
@@ -218,32 +265,40 @@ impl Run<'_> {
         Ok(there.is_none())
     }
 
-    /// What the removal of one user is, counted. Somebody whom another source vouches for only loses this one.
-    fn removal_of(&mut self, state: &UserState) -> Option<Plan> {
-        let (user, slug) = (state.user.id, self.source.slug.clone());
-        let tally = &mut self.report.users;
-        let (plan, word) = if state.links.iter().any(|link| link.source != slug) {
-            tally.updated += 1;
-            let mut plan = reconcile::unlink(state, Some(&slug));
-            plan.changes.push(Change::EndSessions { user, except: None });
-            (plan, "update")
+    /// What the removal of one user is. Somebody whom another source vouches for only loses this one.
+    fn removal_of(&self, state: &UserState) -> Option<(Plan, &'static str)> {
+        let (user, slug) = (state.user.id, self.source.slug.as_str());
+        let end = Change::EndSessions { user, except: None };
+        if state.links.iter().any(|link| link.source != slug) {
+            let mut plan = reconcile::unlink(state, Some(slug));
+            plan.changes.push(end);
+            Some((plan, "update"))
         } else if self.source.sync.removed == Removed::Delete {
-            tally.deleted += 1;
-            if self.request.dry_run {
-                self.freed.insert(state.user.username_key.clone());
-            }
-            (Plan::from(vec![Change::EndSessions { user, except: None }, Change::DeleteUser { user }]), "delete")
-        } else if !state.user.is_active() {
-            return None;
-        } else {
-            tally.deactivated += 1;
-            let mut plan = reconcile::deactivate(state, &slug, Cause::Left);
+            // A link to another source that was made meanwhile does not go with them.
+            let expected = vec![Expected { user, version: state.user.version }];
+            Some((Plan { changes: vec![end, Change::DeleteUser { user }], expected }, "delete"))
+        } else if state.user.is_active() {
+            let mut plan = reconcile::deactivate(state, slug, Cause::Left);
             plan.changes.push(Change::DropVerifiers { user });
-            (plan, "deactivate")
-        };
+            Some((plan, "deactivate"))
+        } else {
+            None
+        }
+    }
+
+    /// Counts somebody who was removed.
+    fn removed_user(&mut self, user: &User, action: &'static str) {
+        let tally = &mut self.report.users;
+        match action {
+            "update" => tally.updated += 1,
+            "delete" => tally.deleted += 1,
+            _ => tally.deactivated += 1,
+        }
+        if self.request.dry_run && action == "delete" {
+            self.freed.insert(user.username_key.clone());
+        }
         self.removed.users += 1;
-        self.report.change(Thing::User, &state.user.username, word, Vec::new());
-        Some(plan)
+        self.report.change(Thing::User, &user.username, action, Vec::new());
     }
 
     async fn remove_groups(&mut self, groups: &[Uuid]) -> Result<(), Broken> {
@@ -258,22 +313,44 @@ impl Run<'_> {
             let delete = self.source.sync.removed == Removed::Delete && state.group.owner == owner && !elsewhere;
             let reference = GroupRef::Id(*group);
             let changes = if delete {
-                self.report.groups.deleted += 1;
                 vec![Change::DeleteGroup { group: reference }]
             } else {
-                self.report.groups.deactivated += 1;
                 self.emptied(*group, &owner).await?
             };
-            let word = if delete { "delete" } else { "deactivate" };
-            self.removed.groups += 1;
-            self.report.change(Thing::Group, &state.group.name, word, Vec::new());
             let plan = Plan::from(changes);
             self.groups.learn(&plan, self.now);
-            if !self.request.dry_run {
-                self.carry_out_removals(vec![plan]).await?;
+            if !self.request.dry_run
+                && let Some(conflict) = self.carry_out_removals(vec![plan]).await?.first()
+            {
+                self.left_undone(conflict);
+                continue;
             }
+            let tally = &mut self.report.groups;
+            *(if delete { &mut tally.deleted } else { &mut tally.deactivated }) += 1;
+            self.removed.groups += 1;
+            let word = if delete { "delete" } else { "deactivate" };
+            self.report.change(Thing::Group, &state.group.name, word, Vec::new());
         }
         Ok(())
+    }
+
+    /// Those of whose entries none is found when they are looked for once more.
+    async fn without_entry(&mut self, groups: &[Uuid]) -> Result<Vec<Uuid>, Broken> {
+        let mut gone = Vec::with_capacity(groups.len());
+        for group in groups {
+            let links = self.groups.get(*group).map(|state| state.links.clone()).unwrap_or_default();
+            let mut there = false;
+            for link in links.iter().filter(|link| link.source == self.source.slug) {
+                there = there || self.source.directory.has_group(&link.unique_id).await?;
+            }
+            if there {
+                // It was moved while others were read, and what was read of its members may be wrong as well.
+                self.unfinished = Some("groups were not listed that are there");
+            } else {
+                gone.push(*group);
+            }
+        }
+        Ok(gone)
     }
 
     /// A group that is kept loses its entry, and what this source put into it.
@@ -286,16 +363,24 @@ impl Run<'_> {
         Ok(back.chain([unlink]).collect())
     }
 
-    async fn carry_out_removals(&mut self, plans: Vec<Plan>) -> Result<(), Broken> {
-        for result in self.engine.store().apply_batch(&plans, self.now).await? {
-            match result {
-                Ok(_) => {}
-                Err(error) if error.is_unavailable() => return Err(error.into()),
-                // Somebody changed them meanwhile: the next run looks again.
-                Err(error) => self.report.error(format!("a removal was not carried out: {}", chain(&error))),
+    /// Answers with what was not carried out, and why.
+    async fn carry_out_removals(&mut self, plans: Vec<Plan>) -> Result<Vec<StoreError>, Broken> {
+        let mut failed = Vec::new();
+        for error in self.engine.store().apply_batch(&plans, self.now).await?.into_iter().filter_map(Result::err) {
+            if error.is_unavailable() {
+                return Err(error.into());
             }
+            failed.push(error);
         }
-        Ok(())
+        Ok(failed)
+    }
+
+    /// A removal that somebody else was in the way of: no feed tells of it again, and so everything is read again.
+    fn left_undone(&mut self, error: &StoreError) {
+        self.report.error(format!("a removal was not carried out: {}", chain(error)));
+        if error.is_conflict() {
+            self.unfinished = Some("removals could not be carried out, because others wrote at the same time");
+        }
     }
 
     /// Names what is held.

@@ -136,6 +136,13 @@ pub struct IncompleteBase {
     pub base: String,
 }
 
+impl IncompleteBase {
+    /// A group that nobody can recognise.
+    pub(super) fn unreadable(dn: &str) -> Self {
+        Self { reason: "unreadable_unique_id", base: dn.to_owned() }
+    }
+}
+
 impl From<&Shortcoming> for IncompleteBase {
     fn from(shortcoming: &Shortcoming) -> Self {
         let reason = match shortcoming.reason {
@@ -266,6 +273,9 @@ impl SyncRun {
         for tally in [&mut self.users, &mut self.groups] {
             *tally = Tally { seen: 0, unchanged: 0, skipped: 0, failed: 0, ..*tally };
         }
+        (self.outcome, self.reason) = (SyncOutcome::Completed, None);
+        self.incomplete.clear();
+        self.would_remove.clear();
         self.errors.clear();
     }
 

@@ -1,17 +1,18 @@
 //! One run under way, and the full run: everybody read, compared, written, and whoever is gone removed.
 
+use super::apart::Aside;
 use super::broken::Broken;
 use super::doubt;
 use super::index::GroupIndex;
 use super::links::Links;
 use super::people::{BATCH, Decided, Leaving};
-use super::report::{Mode, SyncRun};
+use super::report::{IncompleteBase, Mode, SyncRun};
 use super::rosters::Rosters;
 use super::{Progress, Removals, SyncRequest};
 use crate::config::Removed;
 use crate::engine::{ActiveSource, Engine};
 use crate::reconcile::Fingerprints;
-use bindery_directory::{GroupEntry, Kind, Page, Person, Position, Roster, Unreadable, account};
+use bindery_directory::{GroupEntry, Kind, Known, Page, Person, Position, Roster, Unreadable, account};
 use bindery_store::EntityKind;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashSet};
@@ -43,8 +44,12 @@ pub(super) struct Run<'a> {
     pub(super) freed: HashSet<String>,
     /// Users whose entry was not seen, removed or not.
     pub(super) unseen: Vec<Uuid>,
-    /// Somebody's groups could not be read.
-    pub(super) unread: bool,
+    /// Why something was left undone that no feed tells of again.
+    pub(super) unfinished: Option<&'static str>,
+    /// Groups that no feed tells of, where they are not as they were.
+    pub(super) aside: Option<Aside>,
+    /// Active users before this run, once they have been counted.
+    pub(super) active: Option<u64>,
     /// What is known of the groups that rules name.
     pub(super) known: Option<String>,
     /// Entries that failed, by unique ID.
@@ -76,7 +81,9 @@ impl<'a> Run<'a> {
             claimed: HashSet::new(),
             freed: HashSet::new(),
             unseen: Vec::new(),
-            unread: false,
+            unfinished: None,
+            aside: None,
+            active: None,
             known: None,
             failing: BTreeSet::new(),
             settled: HashSet::new(),
@@ -90,6 +97,14 @@ impl Run<'_> {
     /// Whether a name may become free at the end of this run.
     pub(super) fn frees_names(&self) -> bool {
         self.source.sync.removed == Removed::Delete && self.postponing
+    }
+
+    /// Everything is looked at after all: nothing that was planned so far is left over.
+    pub(super) fn begin_again(&mut self) {
+        let fresh = Run::new(&self.engine, &self.source, self.request);
+        let (report, now, began, removed) = (self.report.clone(), self.now, self.began, self.removed);
+        *self = Run { report, now, began, removed, ..fresh };
+        self.report.begin_again();
     }
 
     /// Reads everybody and everything.
@@ -115,7 +130,7 @@ impl Run<'_> {
         self.postponing = false;
         let postponed = std::mem::take(&mut self.postponed);
         self.write(postponed).await?;
-        self.keep(position, rosters).await
+        self.keep(position, rosters, &roster).await
     }
 
     /// Where a feed would go on from. Doing without one costs a full run later, and nothing else.
@@ -168,7 +183,13 @@ impl Run<'_> {
         };
         let roster = self.source.directory.roster(&self.source.selectors, &mut listed).await?;
         self.report.incomplete.extend(roster.shortcomings().iter().map(Into::into));
+        let failed = roster.known().any(|(_, known)| matches!(known, Known::Failed(_)));
+        if failed || !roster.is_whole() {
+            self.unfinished = Some("the last run could not read the groups whole");
+        }
         for unreadable in roster.unreadable() {
+            // As far as anybody can say it is any of the groups that people are not seen in.
+            self.report.incomplete.push(IncompleteBase::unreadable(&unreadable.dn));
             self.report.groups.failed += 1;
             self.report.error(format!("{}: {}", unreadable.dn, unreadable.why));
         }
@@ -244,17 +265,24 @@ impl Run<'_> {
         }
     }
 
-    /// Remembers what the next run goes on from.
-    async fn keep(&mut self, position: Option<Position>, rosters: Rosters) -> Result<(), Broken> {
+    /// Remembers what the next run goes on from. What is still open comes first and the position last, so that a run
+    /// which is killed in between leaves the feed where it was.
+    async fn keep(&mut self, position: Option<Position>, rosters: Rosters, roster: &Roster) -> Result<(), Broken> {
         if self.request.dry_run {
             return Ok(());
         }
-        let (store, slug) = (self.engine.store(), &self.source.slug);
-        rosters.keep(store, slug).await?;
-        doubt::put_known(store, &self.source, self.known.as_deref(), self.now).await?;
-        doubt::put_again(store, &self.source, &self.failing, self.now).await?;
-        doubt::remember(store, &self.source, &self.report, position, self.now).await?;
-        if self.report.incomplete.is_empty() && self.source.sync.users {
+        let (store, slug, source) = (self.engine.store(), &self.source.slug, &self.source);
+        doubt::pend(store, source, self.unfinished.or_else(|| doubt::open(&self.report)), self.now).await?;
+        doubt::put_again(store, source, &self.failing, self.now).await?;
+        rosters.keep(store, slug, roster.shortcomings().is_empty() && roster.is_whole()).await?;
+        if self.unfinished.is_some() {
+            // Whoever could not be decided has to come again: by the feed, or because there is no position.
+            return Ok(());
+        }
+        Aside::of(roster).keep(&self.engine, source).await?;
+        doubt::put_known(store, source, self.known.as_deref(), self.now).await?;
+        doubt::remember(store, source, &self.report, position, self.now).await?;
+        if self.report.incomplete.is_empty() && source.sync.users {
             store.mark_seen(slug, EntityKind::User, self.now, &self.unseen).await?;
         }
         Ok(())

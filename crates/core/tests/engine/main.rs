@@ -23,6 +23,7 @@ mod sync_groups;
 mod sync_incomplete;
 mod sync_live;
 mod sync_people;
+mod sync_remembered;
 mod sync_removals;
 mod sync_runs;
 mod throttle;

@@ -7,6 +7,7 @@ use super::{GroupEntry, Kind, Unreadable, polled, syncrepl};
 use crate::{DirectoryError, Person, Source, SourceSettings, Wanted};
 use bindery_ldap::{Connection, Error};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -56,10 +57,8 @@ pub enum FeedEvent {
     Gone(Kind, String),
     /// An entry that cannot be used.
     Unreadable(Kind, Unreadable),
-    /// These (by unique ID) are there as they were. Comes only before [`FeedEvent::RestGone`].
-    Present(Kind, Vec<String>),
-    /// Of this kind, whoever was not named as present or changed in this feed has left.
-    RestGone(Kind),
+    /// Of this kind these are there, by unique ID, whether or not anything was told of them; everybody else has left.
+    Only(Kind, HashSet<String>),
     /// All that came before counts up to here: to be remembered once it has been applied.
     Reached(Position),
     /// The position is in doubt midway: only a full read helps.

@@ -2,14 +2,15 @@
 
 use super::GroupEntry;
 use super::about::one_position_a_search;
-use super::entries::{group, group_attributes};
+use super::entries::{group, group_attributes, unfolded};
 use crate::groups::Cache;
 use crate::people;
 use crate::reach::{failed, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
 use crate::{DirectoryError, Found, Person, Source, Wanted, unique_id};
-use bindery_ldap::{Dn, Filter, Scope, SearchRequest};
+use bindery_ldap::{Dn, Entry, Filter, Scope, SearchRequest};
+use futures::future::try_join_all;
 use std::sync::Arc;
 
 /// The entries that one value of a member list names.
@@ -20,6 +21,36 @@ pub struct Named {
     /// A group in the group.
     pub groups: Vec<GroupEntry>,
 }
+
+/// A group that rules name by DN and that no search for groups finds, as it is where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apart {
+    /// Its DN, as the rules have it.
+    pub dn: Dn,
+    /// `None`: there is no such entry.
+    pub entry: Option<GroupEntry>,
+    /// Under `members = "memberOf"`, where the entry lists nobody: what changes with it.
+    pub changed: Option<String>,
+}
+
+/// Reads one, whatever the filter: what a rule names outright is what it is. Also whether the server gave only a part of
+/// its members.
+pub(super) async fn apart(inner: &Inner, dn: &Dn) -> Result<(Apart, bool), DirectoryError> {
+    let settings = &inner.settings;
+    let mut attributes = group_attributes(settings);
+    let by_stamp = settings.groups.members == Members::MemberOf && !one_position_a_search(settings);
+    if by_stamp {
+        attributes.extend(STAMPS.iter().map(|name| (*name).to_owned()));
+    }
+    let found = inner.service().entry(&settings.slug, dn, Filter::present("objectClass"), &attributes).await?;
+    let Some(found) = found else { return Ok((Apart { dn: dn.clone(), entry: None, changed: None }, false)) };
+    let changed = STAMPS.iter().filter_map(|name| found.text(name)).collect::<Vec<_>>().join(" ");
+    let (entry, ranged) = group(settings, dn.clone(), &found);
+    Ok((Apart { dn: dn.clone(), entry: Some(entry), changed: by_stamp.then_some(changed) }, ranged))
+}
+
+/// What changes with an entry, whatever it is that changes.
+const STAMPS: [&str; 3] = ["modifyTimestamp", "entryCSN", "uSNChanged"];
 
 impl Source {
     /// The same source, with nothing remembered of its groups: what is read through it is as the directory is now.
@@ -55,20 +86,8 @@ impl Source {
     pub async fn groups_naming(&self, group: &Dn) -> Result<Vec<String>, DirectoryError> {
         let settings = &self.inner.settings;
         let Members::OfGroup(attribute) = &settings.groups.members else { return Ok(Vec::new()) };
-        let mut naming = Vec::new();
-        for base in &settings.groups.base_dn {
-            let lists = Filter::equal(attribute, group.as_str());
-            let filter = Filter::all([settings.groups.filter.clone(), lists]);
-            let request = SearchRequest::new(base, Scope::Subtree, filter).attributes([&settings.users.unique_id]);
-            let outcome = self.inner.service().search(&request).await?;
-            if let Some(why) = shortcoming(&outcome, base) {
-                return Err(failed(&settings.slug, &request, why));
-            }
-            let found = inside(outcome, base, Scope::Subtree);
-            let found = found.map_err(|error| failed(&settings.slug, &request, error.to_string()))?;
-            naming.extend(found.iter().filter_map(|(_, entry)| unique_id::text(entry, &settings.users.unique_id)));
-        }
-        Ok(naming)
+        let naming = self.groups_with(Filter::equal(attribute, group.as_str())).await?;
+        Ok(naming.iter().filter_map(|entry| unique_id::text(entry, &settings.users.unique_id)).collect())
     }
 
     /// Whom a value of [`GroupEntry::members`] names. Nobody, where there is no such entry or it is none of this
@@ -80,7 +99,7 @@ impl Source {
         let settings = &self.inner.settings;
         match &settings.groups.member_value {
             MemberValue::Attribute(attribute) => {
-                let filter = Filter::equal(attribute, member);
+                let filter = Filter::equal(attribute, unfolded(member));
                 let people = people::bearing(self.inner.service(), settings, filter, wanted).await?;
                 Ok(Named { people, groups: Vec::new() })
             }
@@ -106,7 +125,59 @@ impl Source {
         }
         let (filter, attributes) = (settings.groups.filter.clone(), group_attributes(settings));
         let entry = self.inner.service().entry(&settings.slug, dn, filter, &attributes).await?;
-        named.groups.extend(entry.map(|entry| group(settings, dn.clone(), &entry).0));
+        let found = entry.map(|entry| group(settings, dn.clone(), &entry).0);
+        if let Some(gid) = found.as_ref().and_then(|group| group.gid.as_deref()) {
+            // Those whose primary group it is are in no list.
+            let filter = Filter::equal(people::GID_NUMBER, gid);
+            named.people = people::bearing(self.inner.service(), settings, filter, wanted).await?;
+        }
+        named.groups.extend(found);
         Ok(named)
+    }
+
+    /// Groups as they are where they lie, in that order.
+    ///
+    /// # Errors
+    /// As [`Source::find`], and where the server gives only a part of the members of one.
+    pub async fn groups_at(&self, dns: &[Dn]) -> Result<Vec<Apart>, DirectoryError> {
+        self.inner.need_service_account("reading groups")?;
+        try_join_all(dns.iter().map(async |dn| match apart(&self.inner, dn).await? {
+            (apart, false) => Ok(apart),
+            (_, true) => Err(DirectoryError::Operation {
+                slug: self.inner.settings.slug.clone(),
+                operation: format!("reading the group {dn}"),
+                detail: "the server gave only a part of its members".to_owned(),
+                source: None,
+            }),
+        }))
+        .await
+    }
+
+    /// Whether a group with that unique ID is where this source looks for groups.
+    ///
+    /// # Errors
+    /// As [`Source::find`], and where the answer is not all there is.
+    pub async fn has_group(&self, unique_id: &str) -> Result<bool, DirectoryError> {
+        let bears = unique_id::filter(&self.inner.settings.users.unique_id, unique_id);
+        Ok(!self.groups_with(bears).await?.is_empty())
+    }
+
+    /// The groups that lie where this source looks for them, and that match a filter as well as its own.
+    async fn groups_with(&self, filter: Filter) -> Result<Vec<Entry>, DirectoryError> {
+        let settings = &self.inner.settings;
+        let filter = Filter::all([settings.groups.filter.clone(), filter]);
+        let mut groups = Vec::new();
+        for base in &settings.groups.base_dn {
+            let request =
+                SearchRequest::new(base, Scope::Subtree, filter.clone()).attributes([&settings.users.unique_id]);
+            let outcome = self.inner.service().search(&request).await?;
+            if let Some(why) = shortcoming(&outcome, base) {
+                return Err(failed(&settings.slug, &request, why));
+            }
+            let found = inside(outcome, base, Scope::Subtree);
+            let found = found.map_err(|error| failed(&settings.slug, &request, error.to_string()))?;
+            groups.extend(found.into_iter().map(|(_, entry)| entry));
+        }
+        Ok(groups)
     }
 }

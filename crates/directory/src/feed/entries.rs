@@ -170,12 +170,21 @@ pub(super) fn member_keys(settings: &SourceSettings, person: &Person) -> Vec<Str
     }
 }
 
+/// Marks a value that is no text, or none that can be kept. No folded text has a capital letter in it.
+const BINARY: &str = "HEX:";
+
 /// As `caseIgnoreIA5Match` compares; what is no text compares as it stands.
 pub(super) fn folded(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
-        Ok(text) => prepare_case_ignore(text).into(),
-        Err(_) => format!("\0{}", hex::encode(value)),
+        Ok(text) if !text.contains('\0') => prepare_case_ignore(text).into(),
+        _ => format!("{BINARY}{}", hex::encode(value)),
     }
+}
+
+/// A value that folds to this.
+pub(super) fn unfolded(folded: &str) -> Vec<u8> {
+    let bytes = folded.strip_prefix(BINARY).and_then(|digits| hex::decode(digits).ok());
+    bytes.unwrap_or_else(|| folded.as_bytes().to_vec())
 }
 
 /// The values of an attribute, those under options included: a search for it finds these, too.

@@ -100,6 +100,7 @@ pub struct Listing<T> {
     pages: mpsc::Receiver<Result<Page<T>, DirectoryError>>,
     told: Arc<Mutex<Told>>,
     task: AbortHandle,
+    slug: String,
 }
 
 impl<T> Listing<T> {
@@ -108,7 +109,17 @@ impl<T> Listing<T> {
     /// # Errors
     /// A result code that is no [`Incomplete`], a directory lost or malformed midway. Nothing follows an error.
     pub async fn next(&mut self) -> Result<Option<Page<T>>, DirectoryError> {
-        self.pages.recv().await.transpose()
+        let page = self.pages.recv().await.transpose()?;
+        // Nobody is gone because a reader is.
+        if page.is_none() && !self.told().ended {
+            return Err(DirectoryError::Operation {
+                slug: self.slug.clone(),
+                operation: "reading everybody".to_owned(),
+                detail: "it ended before its end".to_owned(),
+                source: None,
+            });
+        }
+        Ok(page)
     }
 
     /// Every reason why it was not whole, after [`next`](Self::next) answered `None`.
@@ -126,9 +137,9 @@ impl<T> Listing<T> {
 /// Begins a listing.
 pub(super) fn start<T: Listed>(inner: Arc<Inner>, search: Search) -> Listing<T> {
     let (sender, pages) = mpsc::channel(1);
-    let told = Arc::new(Mutex::default());
+    let (told, slug) = (Arc::new(Mutex::default()), inner.settings.slug.clone());
     let reading = pages::read(inner, search, sender, Arc::clone(&told));
-    Listing { pages, told, task: tokio::spawn(reading).abort_handle() }
+    Listing { pages, told, task: tokio::spawn(reading).abort_handle(), slug }
 }
 
 impl<T> Drop for Listing<T> {

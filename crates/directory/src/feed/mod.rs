@@ -18,7 +18,7 @@ mod syncrepl;
 
 pub(crate) use changes::kind_at;
 pub use changes::{Changes, FeedEvent, FeedKind, Position, Since};
-pub use concerned::Named;
+pub use concerned::{Apart, Named};
 pub use listing::{GroupEntry, Incomplete, Listing, Page, Shortcoming, Unreadable};
 pub use roster::Roster;
 

@@ -39,6 +39,8 @@ pub(super) struct Told {
     pub(super) server: Option<String>,
     /// The newest `modifyTimestamp`, where that was asked for.
     pub(super) newest: Option<DateTime<Utc>>,
+    /// The reading has come to its end, and not merely stopped.
+    pub(super) ended: bool,
 }
 
 /// Reads all bases into the channel.
@@ -53,6 +55,7 @@ pub(super) async fn read<T: Listed>(
         // Whoever does not listen any more need not know.
         let _ = pages.send(Err(error)).await;
     }
+    reading.told().ended = true;
 }
 
 struct Reading<'a, T> {

@@ -22,6 +22,7 @@ use bindery_ldap::{
 };
 use bytes::Bytes;
 use futures::future::try_join_all;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -198,13 +199,13 @@ impl Feed {
     async fn run(self, all: Vec<One>, cookies: Vec<Vec<u8>>, leases: Vec<Lease>, events: Events) -> Result<(), Stop> {
         let searches = all.iter().zip(cookies).enumerate();
         if self.follow {
-            let open = searches.zip(&leases).map(|((at, (one, cookie)), lease)| {
-                Open { feed: &self, one, at, lease, events: &events }.run(cookie.into())
-            });
+            let open = searches
+                .zip(&leases)
+                .map(|((at, (one, cookie)), lease)| Open::new(&self, one, at, lease, &events).run(cookie.into()));
             return try_join_all(open).await.map(drop);
         }
         for ((at, (one, cookie)), lease) in searches.zip(leases.iter().cycle()) {
-            Open { feed: &self, one, at, lease, events: &events }.run(cookie.into()).await?;
+            Open::new(&self, one, at, lease, &events).run(cookie.into()).await?;
         }
         self.reader.keep();
         if !self.apart {
@@ -221,10 +222,16 @@ struct Open<'a> {
     at: usize,
     lease: &'a Lease,
     events: &'a Events,
+    /// Whom the refresh has named as being there. Kept here until it is whole: other searches reach positions meanwhile.
+    named: Option<HashSet<String>>,
 }
 
-impl Open<'_> {
-    async fn run(self, cookie: Bytes) -> Result<(), Stop> {
+impl<'a> Open<'a> {
+    fn new(feed: &'a Feed, one: &'a One, at: usize, lease: &'a Lease, events: &'a Events) -> Self {
+        Self { feed, one, at, lease, events, named: Some(HashSet::new()) }
+    }
+
+    async fn run(mut self, cookie: Bytes) -> Result<(), Stop> {
         let (inner, one) = (&self.feed.inner, self.one);
         let mode = if self.feed.follow { SyncMode::RefreshAndPersist } else { SyncMode::RefreshOnly };
         let request = SearchRequest::new(&one.base, one.search.scope, one.search.filter.clone());
@@ -279,14 +286,18 @@ impl Open<'_> {
     }
 
     /// Says what a message means. Whether that was the last.
-    async fn hand_on(&self, meaning: Meaning) -> Result<bool, Stop> {
-        let kind = self.one.kind;
+    async fn hand_on(&mut self, meaning: Meaning) -> Result<bool, Stop> {
+        let (kind, settings) = (self.one.kind, &self.feed.inner.settings);
         match meaning {
             Meaning::Changed(entry, uuid) => {
-                let expected = unique_id(&self.feed.inner.settings, uuid);
+                let expected = unique_id(settings, uuid);
+                // Whether or not anything can be made of it: it is there.
+                if let Some(named) = &mut self.named {
+                    named.insert(expected.clone());
+                }
                 match kind {
                     _ if self.feed.apart => self.reread(expected).await?,
-                    Kind::Group if self.feed.inner.settings.groups.members == Members::MemberOf => {
+                    Kind::Group if settings.groups.members == Members::MemberOf => {
                         return Err(doubt(self.events, untold(&entry.dn_text())).await);
                     }
                     Kind::User => self.changed::<Person>(entry, expected).await?,
@@ -295,21 +306,28 @@ impl Open<'_> {
             }
             Meaning::Gone(uuids) => {
                 for uuid in uuids {
-                    self.gone(unique_id(&self.feed.inner.settings, uuid)).await?;
+                    self.gone(unique_id(settings, uuid)).await?;
                 }
             }
             // Nobody asks for these of one base among several.
             Meaning::Present(_) if self.one.several => {}
             Meaning::Present(uuids) => {
-                let present = uuids.into_iter().map(|uuid| unique_id(&self.feed.inner.settings, uuid)).collect();
-                tell(self.events, FeedEvent::Present(kind, present)).await?;
+                if let Some(named) = &mut self.named {
+                    named.extend(uuids.into_iter().map(|uuid| unique_id(settings, uuid)));
+                }
             }
             Meaning::RestGone if self.one.several => {
                 let why = format!("the server lists all that is below {} instead of what has left it", self.one.base);
                 return Err(doubt(self.events, why).await);
             }
-            Meaning::RestGone => tell(self.events, FeedEvent::RestGone(kind)).await?,
-            Meaning::Reached(cookie) => self.reached(cookie).await?,
+            Meaning::RestGone => {
+                let only = self.named.take().unwrap_or_default();
+                tell(self.events, FeedEvent::Only(kind, only)).await?;
+            }
+            Meaning::Reached(cookie) => {
+                self.named = None;
+                self.reached(cookie).await?;
+            }
             Meaning::Doubt(why) => return Err(doubt(self.events, why).await),
             Meaning::End => return Ok(true),
         }

@@ -9,7 +9,7 @@ use bindery_directory::{
     ldif,
 };
 use bindery_tests::{FaultProxy, Slapd, SlapdBuilder};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(crate) fn wanted() -> Wanted {
     Wanted(vec!["mail".to_owned(), "cn".to_owned()])
@@ -60,7 +60,6 @@ pub(crate) struct Told {
     pub(crate) unreadable: usize,
     pub(crate) reached: Option<Position>,
     pub(crate) doubt: Option<String>,
-    named: BTreeSet<String>,
 }
 
 impl Told {
@@ -68,12 +67,10 @@ impl Told {
         match event {
             FeedEvent::Person(person) => {
                 self.changed += 1;
-                self.named.insert(person.unique_id.clone());
                 replica.person(&person);
             }
             FeedEvent::Group(group) => {
                 self.changed += 1;
-                self.named.insert(group.unique_id.clone().unwrap());
                 replica.group(&group);
             }
             FeedEvent::Gone(kind, id) => {
@@ -81,11 +78,9 @@ impl Told {
                 self.gone += usize::from(replica.of(kind).remove(&id).is_some());
             }
             FeedEvent::Unreadable(..) => self.unreadable += 1,
-            FeedEvent::Present(_, ids) => self.named.extend(ids),
-            FeedEvent::RestGone(kind) => {
+            FeedEvent::Only(kind, ids) => {
                 self.rest_gone += 1;
-                let named = &self.named;
-                replica.of(kind).retain(|id, _| named.contains(id));
+                replica.of(kind).retain(|id, _| ids.contains(id));
             }
             FeedEvent::Reached(position) => self.reached = Some(position),
             FeedEvent::Doubt(why) => self.doubt = Some(why),

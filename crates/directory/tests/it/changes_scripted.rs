@@ -3,7 +3,7 @@
 use crate::changes::{Replica, Told, catch_up, wanted};
 use crate::support::*;
 use crate::wire::{Asked, Code, LdapMessage, entry, otherwise, serve};
-use bindery_directory::{DirectoryError, FeedKind, Source};
+use bindery_directory::{DirectoryError, FeedEvent, FeedKind, Kind, Source};
 use bindery_ldap::codec::protocol::ProtocolOp as Op;
 use bindery_ldap::control::{ControlValue as _, SyncDone, SyncInfo, SyncRequest, SyncState, SyncStateKind};
 use bytes::Bytes;
@@ -148,4 +148,49 @@ async fn a_server_whose_cookies_are_behind_its_changelog_is_polled() {
         settings.users.unique_id = "nsUniqueId".to_owned();
         assert_eq!(Source::new(settings).position(&wanted()).await.unwrap().kind, kind, "{change}");
     }
+}
+
+/// Two searches are followed side by side, and each reaches positions of its own: whom a present phase names is told at
+/// once, at its end, together with those who were sent, usable or not.
+#[tokio::test]
+async fn a_present_phase_that_is_followed_is_told_as_one() {
+    let url = serve(move |message| match Asked::of(message) {
+        Some(asked) if asked.is_root_dse() => asked.root_dse(&[SyncRequest::OID]),
+        Some(asked) => match asked.control::<SyncRequest>() {
+            Some(request) if request.cookie.is_none() => vec![end(&asked, cookie(), true)],
+            Some(_) if asked.base().starts_with("ou=people") => {
+                let unusable = SyncState { state: SyncStateKind::Add, entry_uuid: Uuid::from_u128(9), cookie: None };
+                let set = |number| SyncInfo::IdSet {
+                    cookie: None,
+                    refresh_deletes: false,
+                    uuids: vec![Uuid::from_u128(number)],
+                };
+                let done = SyncInfo::RefreshPresent { cookie: cookie(), refresh_done: true };
+                vec![
+                    info(&asked, &set(2)),
+                    somebody(&asked, 1, SyncStateKind::Add),
+                    info(&asked, &set(3)),
+                    asked.answer_with(entry("no name", &[]), &unusable),
+                    info(&asked, &done),
+                    somebody(&asked, 4, SyncStateKind::Add),
+                ]
+            }
+            Some(_) => vec![info(&asked, &SyncInfo::RefreshDelete { cookie: cookie(), refresh_done: true })],
+            None => vec![end(&asked, cookie(), true)],
+        },
+        None => otherwise(message),
+    });
+    let source = Source::new(settings(&[url.await]));
+    let position = source.position(&wanted()).await.unwrap();
+    let mut changes = crate::follow::follow(&source, &position).await;
+    let only = async {
+        loop {
+            if let FeedEvent::Only(kind, ids) = changes.next().await.unwrap().unwrap() {
+                return (kind, ids);
+            }
+        }
+    };
+    let only = tokio::time::timeout(std::time::Duration::from_secs(30), only).await.unwrap();
+    let ids = [1, 2, 3, 9].map(|number| Uuid::from_u128(number).to_string());
+    assert_eq!(only, (Kind::User, ids.into()));
 }

@@ -2,13 +2,13 @@
 
 use super::digests::{Digests, Pairs};
 use super::{Named, Node, Roster, Standing, Ties};
-use crate::feed::entries::{group, group_attributes};
+use crate::feed::concerned;
 use crate::feed::{GroupEntry, Incomplete, Shortcoming, Unreadable};
 use crate::groups::fold;
 use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
 use crate::{DirectoryError, GroupSelector, Known, Source};
-use bindery_ldap::{Dn, Filter};
+use bindery_ldap::Dn;
 use futures::future::join_all;
 use std::collections::{HashMap, HashSet};
 
@@ -78,24 +78,23 @@ impl Making {
             let digest = self.roster.digests.of(dn.key_str());
             !self.roster.by_dn.contains_key(&digest) && asked.insert(*dn)
         });
-        let (settings, attributes) = (&inner.settings, group_attributes(&inner.settings));
-        let attributes = &attributes;
-        let read = dns.into_iter().map(async |dn| {
-            // What a rule names outright is what it is, whatever the filter.
-            let there = Filter::present("objectClass");
-            (dn, inner.service().entry(&settings.slug, dn, there, attributes).await)
-        });
+        let settings = &inner.settings;
+        let read = dns.into_iter().map(async |dn| (dn, concerned::apart(inner, dn).await));
         let mut known = HashMap::new();
         for (dn, answer) in join_all(read).await {
             let (entry, standing, word) = match answer {
-                Ok(Some(entry)) => match group(settings, dn.clone(), &entry) {
-                    (entry, false) => (Some(entry), Standing::Read, Known::Found),
-                    (entry, true) => {
-                        let why = format!("the server gave only a part of the members of {dn}");
-                        (Some(entry), Standing::Read, Known::Failed(why))
-                    }
-                },
-                Ok(None) => (None, Standing::Read, Known::NotFound),
+                Ok((apart, ranged)) => {
+                    let entry = apart.entry.clone();
+                    let word = match &entry {
+                        Some(_) if ranged => {
+                            Known::Failed(format!("the server gave only a part of the members of {dn}"))
+                        }
+                        Some(_) => Known::Found,
+                        None => Known::NotFound,
+                    };
+                    self.roster.elsewhere.push(apart);
+                    (entry, Standing::Read, word)
+                }
                 Err(error) => (None, Standing::Failed(error.to_string()), Known::Failed(error.to_string())),
             };
             // What people say that they are in is there, even if nobody may read it.

@@ -7,7 +7,7 @@ mod build;
 mod digests;
 
 use super::entries::{above, folded};
-use super::{GroupEntry, Shortcoming, Unreadable};
+use super::{Apart, GroupEntry, Shortcoming, Unreadable};
 use crate::groups::{MAX_GROUPS, MAX_LEVELS};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::{DirectoryError, Group, GroupSelector, Known, Memberships, Person, Source, people};
@@ -30,6 +30,7 @@ pub struct Roster {
     by_dn: HashMap<Digest, u32>,
     by_gid: HashMap<String, Vec<u32>>,
     named: Vec<Named>,
+    elsewhere: Vec<Apart>,
     /// Why every group that somebody is not seen in is unknown.
     incomplete: Option<String>,
     shortcomings: Vec<Shortcoming>,
@@ -149,6 +150,12 @@ impl Roster {
         self.groups.get(self.listed..).unwrap_or_default()
     }
 
+    /// What was looked for by DN, because rules name it and no listing of the bases has it: members and all, there or
+    /// not. Those that could not be read are missing.
+    pub fn elsewhere(&self) -> &[Apart] {
+        &self.elsewhere
+    }
+
     /// The groups (by their place in [`groups`](Self::groups)) that a group is directly in; empty where
     /// nesting does not count.
     pub fn parents(&self, group: usize) -> Vec<usize> {
@@ -163,6 +170,11 @@ impl Roster {
     /// Why the listing was not whole. Every group not seen is unknown then, unless only unique IDs are missing.
     pub fn shortcomings(&self) -> &[Shortcoming] {
         &self.shortcomings
+    }
+
+    /// Whether all groups were read, so that one that somebody is not seen in is one that they are not in.
+    pub fn is_whole(&self) -> bool {
+        self.incomplete.is_none()
     }
 
     /// Groups that cannot be used.

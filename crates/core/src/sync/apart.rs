@@ -1,0 +1,144 @@
+//! Groups that rules name by DN and that no search for groups finds: outside `groups.base_dn`, past `groups.filter`, or
+//! not there at all. No feed tells of them, and so they are read again, by a run and by a follower alike.
+//!
+//! What they were is kept like the member lists of the others, and compared.
+
+use super::broken::Broken;
+use super::rosters::head;
+use super::run::Run;
+use crate::engine::{ActiveSource, Engine};
+use bindery_directory::{Apart, Dn, Roster, Source};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+const APART: &str = "apart";
+
+/// What was read of these groups, by the keys of their DNs; nothing for one that is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Aside(BTreeMap<String, Option<Listed>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Listed {
+    head: String,
+    changed: Option<String>,
+    members: BTreeSet<String>,
+}
+
+/// What has become of them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Difference {
+    /// These members came or left.
+    Members(BTreeSet<String>),
+    /// It concerns whoever is in them, or everybody: nobody can say whom.
+    Doubt(String),
+}
+
+impl Aside {
+    pub(super) fn of(roster: &Roster) -> Self {
+        Self::from_read(roster.elsewhere())
+    }
+
+    fn from_read(read: &[Apart]) -> Self {
+        let listed = |apart: &Apart| {
+            apart.entry.as_ref().map(|entry| Listed {
+                head: head(entry),
+                changed: apart.changed.clone(),
+                members: entry.members.iter().filter(|member| !member.is_empty()).cloned().collect(),
+            })
+        };
+        Self(read.iter().map(|apart| (apart.dn.key(), listed(apart))).collect())
+    }
+
+    pub(super) async fn load(engine: &Engine, source: &ActiveSource) -> Result<Self, Broken> {
+        let stored = engine.store().position(&source.slug, APART).await?.unwrap_or_default();
+        Ok(serde_json::from_value(stored).unwrap_or_default())
+    }
+
+    pub(super) async fn keep(&self, engine: &Engine, source: &ActiveSource) -> Result<(), Broken> {
+        Ok(engine.store().put_position(&source.slug, APART, json!(self), engine.now()).await?)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same groups as they are now.
+    pub(super) async fn read_again(&self, directory: &Source) -> Result<Self, Broken> {
+        // A key is a DN, too.
+        let dns: Vec<Dn> = self.0.keys().filter_map(|key| Dn::parse(key).ok()).collect();
+        Ok(Self::from_read(&directory.groups_at(&dns).await?))
+    }
+
+    pub(super) fn difference(&self, now: &Self) -> Difference {
+        let mut members = BTreeSet::new();
+        for (dn, before) in &self.0 {
+            match (before, now.0.get(dn).and_then(Option::as_ref)) {
+                (None, None) => {}
+                (Some(before), Some(now)) if before.head == now.head && before.changed == now.changed => {
+                    members.extend(before.members.symmetric_difference(&now.members).cloned());
+                }
+                (Some(_), Some(_)) => {
+                    return Difference::Doubt(format!("the group {dn}, which no feed tells of, has changed"));
+                }
+                _ => return Difference::Doubt(format!("the group {dn}, which a rule names, came or left")),
+            }
+        }
+        Difference::Members(members)
+    }
+}
+
+impl Run<'_> {
+    /// What has become of these groups since the last run.
+    pub(super) async fn look_aside(&mut self) -> Result<Difference, Broken> {
+        let before =
+            if self.reads_groups() { Aside::load(&self.engine, &self.source).await? } else { Aside::default() };
+        if before.is_empty() {
+            return Ok(Difference::Members(BTreeSet::new()));
+        }
+        let now = before.read_again(&self.source.directory).await?;
+        let difference = before.difference(&now);
+        self.aside = Some(now).filter(|now| *now != before);
+        Ok(difference)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(clippy::unnecessary_wraps, reason = "as they are kept")]
+    fn listed(head: &str, members: &[&str]) -> Option<Listed> {
+        let members = members.iter().map(|member| (*member).to_owned()).collect();
+        Some(Listed { head: head.to_owned(), changed: None, members })
+    }
+
+    fn aside(listed: Option<Listed>) -> Aside {
+        Aside([("cn=app,dc=x".to_owned(), listed)].into())
+    }
+
+    #[test]
+    fn whoever_came_or_left_is_concerned() {
+        let before = aside(listed("app", &["ann", "bob"]));
+        let members = |names: &[&str]| Difference::Members(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(before.difference(&before), members(&[]));
+        assert_eq!(before.difference(&aside(listed("app", &["bob", "cy"]))), members(&["ann", "cy"]));
+        assert_eq!(aside(None).difference(&aside(None)), members(&[]));
+    }
+
+    #[test]
+    fn a_group_that_comes_leaves_or_is_another_one_is_doubt() {
+        let before = aside(listed("app", &["ann"]));
+        let stamped =
+            |at: &str| aside(listed("app", &[]).map(|listed| Listed { changed: Some(at.to_owned()), ..listed }));
+        for (before, now) in [
+            (&before, &aside(None)),
+            (&aside(None), &before),
+            (&before, &aside(listed("other", &["ann"]))),
+            (&stamped("1"), &stamped("2")),
+            (&before, &Aside::default()),
+        ] {
+            assert!(matches!(before.difference(now), Difference::Doubt(_)), "{before:?} {now:?}");
+        }
+    }
+}
