@@ -15,16 +15,16 @@ use crate::events::Event;
 use bindery_directory::{Changes, FeedEvent, Position, Since};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 
 /// Between two looks at whether another replica still follows.
 const STANDBY: Duration = Duration::from_secs(5);
 /// After an outage it follows again within five seconds.
 const RETRY: Duration = Duration::from_secs(2);
-/// A run by somebody else is waited for so long at a time.
+/// Whatever is waited for is waited for in pieces: a new configuration counts soon.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Between two looks at whether the source is still the one to follow.
-const LOOK: Duration = Duration::from_secs(1);
+/// For so long after a new configuration the follower under the old one is about to give the lease back.
+const HANDOVER: Duration = Duration::from_secs(3);
 /// A full run is put off no longer than this.
 const MOST_PUT_OFF: Duration = Duration::from_mins(5);
 /// Following for so long is a feed that works.
@@ -41,6 +41,7 @@ enum Ended {
 impl Engine {
     /// Follows a source for as long as it is configured so. Ends when its configuration has changed.
     pub async fn follow(&self, source: &Arc<ActiveSource>) {
+        let began = Instant::now();
         loop {
             if !self.is_current(source) {
                 return;
@@ -59,7 +60,7 @@ impl Engine {
                     continue;
                 }
             }
-            sleep(STANDBY).await;
+            sleep(if began.elapsed() < HANDOVER { PAUSE } else { STANDBY }).await;
         }
     }
 
@@ -113,8 +114,21 @@ impl Follower<'_> {
                     }
                 }
             }
-            sleep(RETRY).await;
+            self.wait(RETRY).await;
         }
+    }
+
+    /// Waits, unless the source is no longer to be followed like this. Whether it still is.
+    async fn wait(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while self.engine.is_current(self.source) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            sleep(left.min(PAUSE)).await;
+        }
+        false
     }
 
     /// From the stored position on, until something breaks or is in doubt; doubt is settled by a full run.
@@ -134,12 +148,8 @@ impl Follower<'_> {
         // While nobody answers there is nothing to read, nothing to put off and no run to write down.
         self.source.directory.feed_kind().await?;
         tracing::info!(target: "bindery_core::live", source = self.source.slug, why, "everything is read again");
-        let until = Instant::now() + self.put_off;
-        while self.engine.is_current(self.source) && Instant::now() < until {
-            sleep_until(until.min(Instant::now() + LOOK)).await;
-        }
         // By rules that no longer hold nobody is read.
-        if !self.engine.is_current(self.source) {
+        if !self.wait(self.put_off).await {
             return Ok(());
         }
         self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
@@ -159,15 +169,17 @@ impl Follower<'_> {
         let mut told = Told::default();
         let mut look_aside = tokio::time::interval(self.source.sync.poll);
         look_aside.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look = tokio::time::interval(LOOK);
+        let mut look = tokio::time::interval(PAUSE);
         loop {
             let event = tokio::select! {
                 event = changes.next() => event?,
                 _ = look_aside.tick(), if !aside.is_empty() => {
                     let now = aside.read_again(&self.source.directory).await?;
                     if now != aside {
-                        if let Absorbed::Doubt(why) = self.carry_out_aside(&aside, &now).await? {
-                            return self.catch_up(&why).await;
+                        match self.carry_out_aside(&aside, &now).await? {
+                            Some(Absorbed::Whole) => {}
+                            Some(Absorbed::Doubt(why)) => return self.catch_up(&why).await,
+                            None => return Ok(()),
                         }
                         aside = now;
                     }
@@ -185,10 +197,10 @@ impl Follower<'_> {
             };
             match event {
                 Some(FeedEvent::Reached(position)) => {
-                    if let Absorbed::Doubt(why) =
-                        self.carry_out(std::mem::take(&mut told), Some(&position), None).await?
-                    {
-                        return self.catch_up(&why).await;
+                    match self.carry_out(std::mem::take(&mut told), Some(&position), None).await? {
+                        Some(Absorbed::Whole) => {}
+                        Some(Absorbed::Doubt(why)) => return self.catch_up(&why).await,
+                        None => return Ok(()),
                     }
                 }
                 Some(FeedEvent::Doubt(why)) => return self.catch_up(&why).await,
@@ -199,9 +211,9 @@ impl Follower<'_> {
     }
 
     /// What has become of groups that no feed tells of.
-    async fn carry_out_aside(&mut self, before: &Aside, now: &Aside) -> Result<Absorbed, Broken> {
+    async fn carry_out_aside(&mut self, before: &Aside, now: &Aside) -> Result<Option<Absorbed>, Broken> {
         match before.difference(now) {
-            Difference::Doubt(why) => Ok(Absorbed::Doubt(why)),
+            Difference::Doubt(why) => Ok(Some(Absorbed::Doubt(why))),
             Difference::Members(members) => {
                 let mut told = Told::default();
                 told.hear_aside(members);
@@ -210,19 +222,20 @@ impl Follower<'_> {
         }
     }
 
-    /// Carries out what was told, as a run of its own. A run that is under way is waited for.
+    /// Carries out what was told, as a run of its own. A run that is under way is waited for; `None` where that took so
+    /// long that somebody else follows by now.
     async fn carry_out(
         &mut self,
         told: Told,
         position: Option<&Position>,
         aside: Option<Aside>,
-    ) -> Result<Absorbed, Broken> {
+    ) -> Result<Option<Absorbed>, Broken> {
         let mut run = Run::new(self.engine, self.source, SyncRequest::default());
         if told.is_empty() {
             if let Some(position) = position {
                 run.reached(position).await?;
             }
-            return Ok(Absorbed::Whole);
+            return Ok(Some(Absorbed::Whole));
         }
         run.aside = aside;
         run.report.mode = Mode::Incremental;
@@ -230,7 +243,8 @@ impl Follower<'_> {
         let mut held = loop {
             match lease::take_as_follower(self.engine, lease::of_runs(self.source)).await? {
                 Some(held) => break held,
-                None => sleep(PAUSE).await,
+                None if self.wait(PAUSE).await => {}
+                None => return Ok(None),
             }
         };
         let limit = self.source.directory.settings().timeouts.sync;
@@ -246,7 +260,7 @@ impl Follower<'_> {
             self.engine.record_run(&run.report, run.now, Some(self.engine.now())).await;
         }
         counted?;
-        done
+        done.map(Some)
     }
 }
 

@@ -100,6 +100,27 @@ async fn groups_hang_as_they_do_in_the_directory() {
     stop(&world, following).await;
 }
 
+/// A new configuration is followed at once, also where the old one was waiting to read everything once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_configuration_waits_for_nothing_old() {
+    let by_member_of = format!("{LIVE}{MIRROR}members = \"memberOf\"\n");
+    let world = World::with(&by_member_of).await;
+    let following = follow(&world);
+    until("everything is read", || async { !runs(&world, "completed").await.is_empty() }).await;
+    // Each change of a group is a doubt, and each time it is put off longer.
+    for (times, uid) in [(2, "zoe"), (3, "leo")] {
+        world.join(uid, "sales").await;
+        until("everything is read again", || async { runs(&world, "completed").await.len() == times }).await;
+    }
+    world.join("ann", "sales").await;
+    // Not to wait for anything: it is to be in the middle of putting off.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.reload(&Setup { source: format!("{LIVE}{MIRROR}"), ..Setup::default() });
+    let took = mail(&world, "mei", "new@larkspur.example").await;
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    stop(&world, following).await;
+}
+
 /// Nobody asked for a full run: it says why it read everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_says_why_it_reads_everything() {
