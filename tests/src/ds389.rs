@@ -5,6 +5,7 @@
 
 mod config;
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,16 +13,18 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::ca::Ca;
+use crate::clients::Clients;
 use crate::net::{free_port, wait_for_port, wait_until};
 use crate::process::{self, Server, folder};
 use crate::slapd::PEOPLE;
 
 const POLICY: &str = include_str!("../data/ds389-policy.ldif");
 
-/// A running 389-DS. Ends when dropped.
+/// A running 389-DS, with the clients of its directory manager. Ends when dropped.
 #[derive(Debug)]
 pub struct Ds389 {
     server: Option<Server>,
+    clients: Clients,
     ports: Ports,
     ca: Ca,
     folder: tempfile::TempDir,
@@ -85,14 +88,29 @@ impl Ds389Builder {
         let folder = folder("ds389");
         let ca = Ca::new(folder.path());
         config::write(&self, folder.path(), &ca);
-        let mut server = Ds389 { server: None, ports: Ports { ldap: 0, ldaps: 0 }, ca, folder };
+        let clients = Clients::default();
+        let mut server = Ds389 { server: None, clients, ports: Ports { ldap: 0, ldaps: 0 }, ca, folder };
         server.first_start();
+        server.clients = Clients {
+            url: server.url(),
+            dn: Ds389::ROOT_DN.to_owned(),
+            password: Ds389::ROOT_PASSWORD,
+            suffix: Ds389::SUFFIX.to_owned(),
+        };
         server.ldapadd(&[PEOPLE, &self.ldif.join("\n\n")].join("\n\n"));
         server.ldapmodify(&config::access(&self.access));
         if let Some(max_failure) = self.policy {
             server.ldapmodify(&POLICY.replace("@MAX_FAILURE@", &max_failure.to_string()));
         }
         server
+    }
+}
+
+impl Deref for Ds389 {
+    type Target = Clients;
+
+    fn deref(&self) -> &Clients {
+        &self.clients
     }
 }
 
@@ -166,40 +184,6 @@ impl Ds389 {
     /// Lets it go on.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
-    }
-
-    /// Applies LDIF change records as the directory manager, and panics when one is refused.
-    pub fn ldapmodify(&self, ldif: &str) {
-        process::run(&mut self.client("ldapmodify"), Some(ldif.as_bytes()));
-    }
-
-    /// Adds the entries as the directory manager.
-    pub fn ldapadd(&self, ldif: &str) {
-        process::run(&mut self.client("ldapadd"), Some(ldif.as_bytes()));
-    }
-
-    /// Deletes an entry as the directory manager.
-    pub fn ldapdelete(&self, dn: &str) {
-        process::run(self.client("ldapdelete").arg(dn), None);
-    }
-
-    /// Sets a password as the directory manager.
-    pub fn set_password(&self, dn: &str, password: &str) {
-        self.ldapmodify(&format!("dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: {password}\n"));
-    }
-
-    /// Searches below the suffix as the directory manager; answers LDIF without comments or folded lines.
-    pub fn ldapsearch(&self, filter: &str, attributes: &[&str]) -> String {
-        let mut command = self.client("ldapsearch");
-        command.args(["-LLL", "-o", "ldif-wrap=no", "-b", Self::SUFFIX, filter]).args(attributes);
-        process::run(&mut command, None)
-    }
-
-    /// One of OpenLDAP's clients, bound as the directory manager.
-    pub fn client(&self, program: &str) -> Command {
-        let mut command = Command::new(process::program(program, &[], "ldap-utils"));
-        command.env("LDAPNOINIT", "1").args(["-x", "-H", &self.url(), "-D", Self::ROOT_DN, "-w", Self::ROOT_PASSWORD]);
-        command
     }
 
     /// What it printed, and its error log.

@@ -17,6 +17,7 @@
 mod bindery;
 mod browser;
 mod ca;
+mod clients;
 mod ds389;
 mod fault_proxy;
 mod net;
@@ -27,6 +28,7 @@ mod slapd;
 pub use bindery::{Bindery, Output, Serving, binary};
 pub use browser::{Browser, Look};
 pub use ca::{Ca, Issued};
+pub use clients::Clients;
 pub use ds389::{Ds389, Ds389Builder};
 pub use fault_proxy::FaultProxy;
 pub use net::{free_port, wait_for_port, wait_until};

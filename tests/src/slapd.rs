@@ -2,6 +2,7 @@
 
 mod config;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::ca::{Ca, Issued};
+use crate::clients::Clients;
 use crate::net::{free_port, wait_for_port, wait_until};
 use crate::process::{self, Server, folder};
 
@@ -18,10 +20,11 @@ const POSIX_NIS: &str = include_str!("../data/posix-nis.ldif");
 const POSIX_BIS: &str = include_str!("../data/posix-bis.ldif");
 const PPOLICY: &str = include_str!("../data/ppolicy.ldif");
 
-/// A running slapd. Ends when dropped.
+/// A running slapd, with the clients of its root DN over `ldapi://`. Ends when dropped.
 #[derive(Debug)]
 pub struct Slapd {
     server: Option<Server>,
+    clients: Clients,
     ports: Ports,
     suffix: String,
     ca: Ca,
@@ -207,8 +210,15 @@ impl SlapdBuilder {
             Command::new(slap(folder.path(), "slapadd")).args(["-q", "-f"]).arg(folder.path().join("slapd.conf")),
             Some(offline.as_bytes()),
         );
-        let mut slapd = Slapd { server: None, ports: Ports { ldap: 0, ldaps: 0 }, suffix: self.suffix, ca, folder };
+        let (clients, ports) = (Clients::default(), Ports { ldap: 0, ldaps: 0 });
+        let mut slapd = Slapd { server: None, clients, ports, suffix: self.suffix, ca, folder };
         slapd.first_start();
+        slapd.clients = Clients {
+            url: slapd.ldapi_url(),
+            dn: slapd.root_dn(),
+            password: Slapd::ROOT_PASSWORD,
+            suffix: slapd.suffix.clone(),
+        };
         if !online.is_empty() {
             slapd.ldapadd(&online);
         }
@@ -233,6 +243,14 @@ impl SlapdBuilder {
         let is_group = |record: &&str| record.contains("\nmember:");
         let (online, offline): (Vec<_>, Vec<_>) = all.split("\n\n").partition(is_group);
         (offline.join("\n\n"), online.join("\n\n"))
+    }
+}
+
+impl Deref for Slapd {
+    type Target = Clients;
+
+    fn deref(&self) -> &Clients {
+        &self.clients
     }
 }
 
@@ -347,41 +365,6 @@ impl Slapd {
     /// Lets it go on.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
-    }
-
-    /// Applies LDIF change records as the root DN, and panics when slapd refuses one.
-    pub fn ldapmodify(&self, ldif: &str) {
-        process::run(&mut self.client("ldapmodify"), Some(ldif.as_bytes()));
-    }
-
-    /// Adds the entries as the root DN.
-    pub fn ldapadd(&self, ldif: &str) {
-        process::run(&mut self.client("ldapadd"), Some(ldif.as_bytes()));
-    }
-
-    /// Deletes an entry as the root DN.
-    pub fn ldapdelete(&self, dn: &str) {
-        process::run(self.client("ldapdelete").arg(dn), None);
-    }
-
-    /// Sets a password as the root DN.
-    pub fn set_password(&self, dn: &str, password: &str) {
-        self.ldapmodify(&format!("dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: {password}\n"));
-    }
-
-    /// Searches below the suffix as the root DN; answers LDIF without comments or folded lines.
-    pub fn ldapsearch(&self, filter: &str, attributes: &[&str]) -> String {
-        let mut command = self.client("ldapsearch");
-        command.args(["-LLL", "-o", "ldif-wrap=no", "-b", &self.suffix, filter]).args(attributes);
-        process::run(&mut command, None)
-    }
-
-    /// One of OpenLDAP's clients, bound as the root DN over `ldap://`.
-    pub fn client(&self, program: &str) -> Command {
-        let mut command = Command::new(process::program(program, &[], "ldap-utils"));
-        command.env("LDAPNOINIT", "1").args(["-x", "-H", &self.ldapi_url(), "-D", &self.root_dn()]);
-        command.args(["-w", Self::ROOT_PASSWORD]);
-        command
     }
 
     /// What slapd printed.

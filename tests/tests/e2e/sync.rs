@@ -194,6 +194,21 @@ fn a_size_limit_removes_nobody() {
     assert_eq!(bindery.json(&["user", "list"]).stdout, before);
 }
 
+/// Ann has a new address, Eve comes to the writers, Late comes, and Frank goes.
+fn day() -> String {
+    format!(
+        "dn: {}\nchangetype: modify\nreplace: mail\nmail: new@example.test\n\n\
+         dn: {}\nchangetype: modify\nadd: member\nmember: {}\n\n\
+         dn: {}\nchangetype: add\nobjectClass: inetOrgPerson\nuid: late\ncn: Late\nsn: Late\n\n\
+         dn: {}\nchangetype: delete\n",
+        person("ann"),
+        group("writers"),
+        person("eve"),
+        person("late"),
+        person("frank"),
+    )
+}
+
 /// syncrepl with a session log, and after a restart without one: then the server names who is still there.
 #[test]
 fn incremental() {
@@ -201,16 +216,7 @@ fn incremental() {
     let bindery = corp(&slapd).table("sync", "removal_limit = { count = 1, percent = 100 }").bindery();
     let full = completed(&sync(&bindery, &[]));
     assert_eq!(full["mode"], "full");
-    slapd.ldapmodify(&format!(
-        "dn: {}\nchangetype: modify\nreplace: mail\nmail: new@example.test\n\n\
-         dn: {}\nchangetype: modify\nadd: member\nmember: {}\n\n\
-         dn: uid=late,ou=people,dc=example,dc=test\nchangetype: add\nobjectClass: inetOrgPerson\nuid: late\ncn: Late\nsn: Late\n\n\
-         dn: {}\nchangetype: delete\n",
-        person("ann"),
-        group("writers"),
-        person("eve"),
-        person("frank"),
-    ));
+    slapd.ldapmodify(&day());
     let run = completed(&sync(&bindery, &[]));
     assert_eq!(run["mode"], "incremental", "{run}");
     assert_eq!((&run["users"]["created"], &run["users"]["deactivated"]), (&1.into(), &1.into()), "{run}");
@@ -237,16 +243,7 @@ fn incremental_by_modify_timestamp() {
     let check = bindery.run(&["check", "corp"]);
     assert!(check.stdout.contains("deletions"), "{check:?}");
     assert_eq!(completed(&sync(&bindery, &[]))["mode"], "full");
-    slapd.ldapmodify(&format!(
-        "dn: {}\nchangetype: modify\nreplace: mail\nmail: new@example.test\n\n\
-         dn: {}\nchangetype: modify\nadd: member\nmember: {}\n\n\
-         dn: uid=late,ou=people,dc=example,dc=test\nchangetype: add\nobjectClass: inetOrgPerson\nuid: late\ncn: Late\nsn: Late\n\n\
-         dn: {}\nchangetype: delete\n",
-        person("ann"),
-        group("writers"),
-        person("eve"),
-        person("frank"),
-    ));
+    slapd.ldapmodify(&day());
     let run = completed(&sync(&bindery, &[]));
     assert_eq!((&run["mode"], &run["users"]["created"]), (&"incremental".into(), &1.into()), "{run}");
     assert_eq!(user(&bindery, "ann")["email"], "new@example.test");

@@ -48,6 +48,14 @@ fn mail(dn: &str, mail: &str) -> String {
     format!("dn: {dn}\nchangetype: modify\nreplace: mail\nmail: {mail}\n")
 }
 
+/// Disables an account of slapd, whose own schema knows no such thing.
+fn disabled(uid: &str) -> String {
+    let dn = person(uid);
+    format!(
+        "dn: {dn}\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\nadd: nsAccountLock\nnsAccountLock: TRUE\n"
+    )
+}
+
 /// Disabled, deleted, out of a required group, in a denied one by a group in it: refused, and after an outage again.
 #[tokio::test]
 async fn slapd_pushes() {
@@ -62,10 +70,7 @@ async fn slapd_pushes() {
     slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
     arrives(&bindery, "ann", "new@example.test").await;
 
-    slapd.ldapmodify(&format!(
-        "dn: {}\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\nadd: nsAccountLock\nnsAccountLock: TRUE\n",
-        person("bob")
-    ));
+    slapd.ldapmodify(&disabled("bob"));
     refused(&bob, &server, PROMISED).await;
     assert_eq!(status(&ann, &server).await, 200);
     slapd.ldapmodify(&format!(
@@ -123,10 +128,7 @@ async fn slapd_is_polled() {
     let (ann, bob) = (sign_in(&server, "ann").await, sign_in(&server, "bob").await);
     slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
     arrives(&bindery, "ann", "new@example.test").await;
-    slapd.ldapmodify(&format!(
-        "dn: {}\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\nadd: nsAccountLock\nnsAccountLock: TRUE\n",
-        person("bob")
-    ));
+    slapd.ldapmodify(&disabled("bob"));
     refused(&bob, &server, PROMISED).await;
     assert_eq!(status(&ann, &server).await, 200);
     assert!(server.stop().unwrap().success());
@@ -186,10 +188,7 @@ async fn another_replica_refuses_and_takes_over() {
         assert_eq!(status(&ann, replica).await, 200);
         assert_eq!(status(&bob, replica).await, 200);
     }
-    slapd.ldapmodify(&format!(
-        "dn: {}\nchangetype: modify\nadd: objectClass\nobjectClass: testAccount\n-\nadd: nsAccountLock\nnsAccountLock: TRUE\n",
-        person("ann")
-    ));
+    slapd.ldapmodify(&disabled("ann"));
     let began = Instant::now();
     for replica in &replicas {
         refused(&ann, replica, PROMISED).await;

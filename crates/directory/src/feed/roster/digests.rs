@@ -14,8 +14,7 @@ pub(super) type Digest = [u32; 4];
 impl Digests {
     pub(super) fn of(&self, name: &str) -> Digest {
         let [first, second] = self.0.each_ref().map(|state| state.hash_one(name));
-        // The halves, each as it is.
-        #[allow(clippy::cast_possible_truncation)]
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of the number, each as it is")]
         let halves = |whole: u64| [(whole >> 32) as u32, whole as u32];
         let ([a, b], [c, d]) = (halves(first), halves(second));
         [a, b, c, d]
