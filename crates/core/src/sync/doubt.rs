@@ -209,3 +209,70 @@ fn search(source: &ActiveSource) -> Value {
     ]);
     json!(hex::encode(Sha256::digest(what.to_string())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Environment};
+    use std::path::Path;
+
+    const TEXT: &str = r#"
+[sources.corp]
+preset = "openldap"
+servers = ["ldaps://a.example"]
+base_dn = "dc=example"
+[sources.corp.bind]
+dn = "cn=sync,dc=example"
+password = "one"
+[sources.corp.users]
+base_dn = ["ou=people,dc=example"]
+scope = "subtree"
+filter = "(objectClass=inetOrgPerson)"
+unique_id = "entryUUID"
+[sources.corp.groups]
+base_dn = ["ou=groups,dc=example"]
+filter = "(objectClass=groupOfNames)"
+nested = "walk"
+"#;
+
+    /// The source with this instead of that.
+    fn with(this: &str, that: &str) -> ActiveSource {
+        assert!(TEXT.contains(that), "{that}");
+        let text = TEXT.replacen(that, this, 1);
+        let config = Config::parse(&text, Path::new("bindery.toml"), &Environment::default()).unwrap();
+        ActiveSource::new(config.sources.first().unwrap())
+    }
+
+    #[test]
+    fn who_is_found_changes_with_the_search_and_the_service_account() {
+        let before = search(&with("", ""));
+        for (this, that) in [
+            ("ou=staff,dc=example", "ou=people,dc=example"),
+            ("one", "subtree"),
+            ("(objectClass=person)", "(objectClass=inetOrgPerson)"),
+            ("employeeNumber", "entryUUID"),
+            ("ou=teams,dc=example", "ou=groups,dc=example"),
+            ("(objectClass=groupOfUniqueNames)", "(objectClass=groupOfNames)"),
+            ("cn=other,dc=example", "cn=sync,dc=example"),
+            ("method = \"anonymous\"", "dn = \"cn=sync,dc=example\"\npassword = \"one\""),
+        ] {
+            assert_ne!(search(&with(this, that)), before, "{this}");
+        }
+        for (this, that) in [
+            ("two", "one"),
+            ("ldaps://b.example", "ldaps://a.example"),
+            ("OU=People, DC=example", "ou=people,dc=example"),
+        ] {
+            assert_eq!(search(&with(this, that)), before, "{this}");
+        }
+    }
+
+    #[test]
+    fn how_groups_are_read_is_a_rule() {
+        let before = rules(&with("", ""));
+        for this in ["nested = \"none\"", "nested = \"walk\"\nmembers = \"uniqueMember\"", "name = [\"cn\", \"ou\"]"] {
+            assert_ne!(rules(&with(this, "nested = \"walk\"")), before, "{this}");
+        }
+        assert_eq!(rules(&with("two", "one")), before);
+    }
+}
