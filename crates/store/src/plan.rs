@@ -264,7 +264,8 @@ impl Change {
         }
     }
 
-    /// The user whose version this change moves.
+    /// The user whose version this change moves. Ending all their sessions does, so that nobody who was let in by what was
+    /// known before starts one afterwards.
     pub(crate) fn bumps(&self) -> Option<Uuid> {
         match self {
             Self::UpdateUser { user, .. }
@@ -272,7 +273,8 @@ impl Change {
             | Self::SetDeactivatedBy { user, .. }
             | Self::SetPassword { user, .. }
             | Self::AddMembership { user, .. }
-            | Self::RemoveMembership { user, .. } => Some(*user),
+            | Self::RemoveMembership { user, .. }
+            | Self::EndSessions { user, .. } => Some(*user),
             Self::Link(link) if link.kind == crate::EntityKind::User => Some(link.entity_id),
             _ => None,
         }

@@ -1,5 +1,5 @@
-//! The one path from an entry to a stored user: rules, reconcile, apply. Sign-in, refresh and
-//! provisioning all come through here; sync will, for everyone.
+//! The path of one person from an entry to a stored user: rules, reconcile, apply. Sign-in, refresh and provisioning
+//! all come through here. A sync takes many through the same rules and the same reconcile, and applies their plans together.
 
 use super::admission::Admission;
 use super::attempt::{Rejection, chain};
@@ -9,13 +9,14 @@ use crate::events::{Event, Populate};
 use crate::reconcile::{self, Reconciled, Terms, ends_sessions};
 use crate::rules::{Decision, Facts, Refused, decide};
 use crate::token::Token;
-use bindery_directory::{AccountState, Memberships, Person, Reader, account};
+use bindery_directory::{AccountState, Memberships, Person, Reader, Source, account};
 use bindery_store::{Cause, Change, Link, Plan, UserState};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// Somebody else may write at the same time; more often than this it is no accident.
 const TRIES: usize = 8;
+const KEPT_CHANGING: &str = "the user kept changing while they were being written";
 
 /// An entry on its way in.
 pub(crate) struct Entering<'a> {
@@ -40,33 +41,87 @@ pub(crate) struct Admitted {
 /// What goes into the same transaction once somebody is admitted.
 type Finish<'a> = dyn Fn(&Admission, &mut Plan) -> Option<Token> + Send + Sync + 'a;
 
+/// How far one attempt came.
+enum Step {
+    Admitted(Admitted),
+    /// Somebody else has written of them since the entry was read, and may have known better.
+    Overtaken,
+}
+
 impl Engine {
-    /// Reads the groups, decides, reconciles and writes, with what `finish` adds.
+    /// Reads the groups, decides, reconciles and writes, with what `finish` adds. Where somebody else has written of them
+    /// since the entry was read, it is read again: what a sync has found out meanwhile is never undone by what was so before.
     pub(crate) async fn admit(&self, entering: Entering<'_>, finish: &Finish<'_>) -> Result<Admitted, Rejection> {
-        let (source, person) = (entering.source, entering.person);
-        let dn = person.dn.to_string();
+        let (source, dn) = (entering.source, entering.person.dn.to_string());
         let located = |rejection: Rejection| rejection.at(&source.slug, Some(&dn));
+        if let Step::Admitted(admitted) =
+            self.admit_once(&entering, &source.directory, true, finish).await.map_err(located)?
+        {
+            return Ok(admitted);
+        }
+        for _ in 1..TRIES {
+            let read_at = self.now();
+            let person = self.read_once_more(&entering).await.map_err(located)?;
+            let again = Entering { person: &person, read_at, accepted: entering.accepted.clone(), ..entering };
+            // Clocks of replicas differ: only what is written from now on is a reason to read a third time.
+            let directory = source.directory.afresh();
+            if let Step::Admitted(admitted) =
+                self.admit_once(&again, &directory, false, finish).await.map_err(located)?
+            {
+                return Ok(admitted);
+            }
+        }
+        Err(located(Rejection::unavailable("the user kept changing while they were being written; try again")))
+    }
+
+    async fn read_once_more(&self, entering: &Entering<'_>) -> Result<Person, Rejection> {
+        let (source, person) = (entering.source, entering.person);
+        if source.is_as_user() {
+            // Nobody but they themselves can read them, and so no sync has.
+            return Ok(person.clone());
+        }
+        match source.directory.read(&person.unique_id, Some(&person.dn), &source.wanted).await {
+            Ok(Some(person)) => Ok(person),
+            Ok(None) => Err(Rejection::refused(Reason::NoSuchUser, "the entry left while they were coming in")),
+            Err(error) => Err(Rejection::unavailable(chain(&error))),
+        }
+    }
+
+    /// `heeds_times`: whether a write that is later than the read of the entry counts.
+    async fn admit_once(
+        &self,
+        entering: &Entering<'_>,
+        directory: &Source,
+        heeds_times: bool,
+        finish: &Finish<'_>,
+    ) -> Result<Step, Rejection> {
+        let (source, person) = (entering.source, entering.person);
         let needed = source.needs_groups || !self.0.handlers.is_empty();
-        let (memberships, account) = self.facts(&entering, needed).await;
+        let (memberships, account) = self.facts(entering, directory, needed).await;
         // Where nobody bound, what concerns the password and not the person changes nothing.
         let account = if entering.accepted.is_some() { account } else { account.lasting() };
         let facts = Facts { person, memberships: &memberships, account: &account };
         let mut decision = match decide(&source.rules, facts) {
             Ok(decision) => decision,
             Err(refused) => {
-                self.shut_out(&entering, &refused).await;
-                return Err(located(Rejection::refused(refused.reason, refused.detail)));
+                self.shut_out(entering, &refused).await;
+                return Err(Rejection::refused(refused.reason, refused.detail));
             }
         };
-        self.populate(&entering, &memberships, &mut decision).await.map_err(located)?;
-        self.write(&entering, &decision, finish).await.map_err(located)
+        self.populate(entering, &memberships, &mut decision).await?;
+        self.write(entering, &decision, heeds_times, finish).await
     }
 
     /// Everything that the rules look at; groups only where somebody looks at them.
-    pub(crate) async fn facts(&self, entering: &Entering<'_>, groups: bool) -> (Memberships, AccountState) {
+    pub(crate) async fn facts(
+        &self,
+        entering: &Entering<'_>,
+        directory: &Source,
+        groups: bool,
+    ) -> (Memberships, AccountState) {
         let source = entering.source;
         let memberships = if groups {
-            source.directory.memberships(entering.reader, entering.person, &source.selectors).await
+            directory.memberships(entering.reader, entering.person, &source.selectors).await
         } else {
             Memberships::default()
         };
@@ -99,27 +154,28 @@ impl Engine {
         &self,
         entering: &Entering<'_>,
         decision: &Decision,
+        heeds_times: bool,
         finish: &Finish<'_>,
-    ) -> Result<Admitted, Rejection> {
+    ) -> Result<Step, Rejection> {
         let (source, dn) = (entering.source, entering.person.dn.to_string());
-        for _ in 0..TRIES {
-            let (reconciled, stored) = self.reconcile(entering, decision, true).await?;
-            let (user, changed) = (reconciled.user, !reconciled.plan.is_empty());
-            let link = reconciled.link.clone();
-            let mut plan = reconciled.seen();
-            let admission = Admission::by_source(user, &source.slug, &dn);
-            let token = finish(&admission, &mut plan);
-            match self.store().apply(&plan, self.now()).await {
-                Ok(_) => {
-                    self.wrote(source, user, changed);
-                    let stored = stored.filter(|_| !changed).map(|stored| with_link(stored, link));
-                    return Ok(Admitted { admission, token, stored });
-                }
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            }
+        let (reconciled, stored) = self.reconcile(entering, decision, true).await?;
+        if heeds_times && stored.as_ref().is_some_and(|state| state.user.updated_at > entering.read_at) {
+            return Ok(Step::Overtaken);
         }
-        Err(Rejection::unavailable("the user kept changing while they were being written; try again"))
+        let (user, changed) = (reconciled.user, !reconciled.plan.is_empty());
+        let link = reconciled.link.clone();
+        let mut plan = reconciled.seen();
+        let admission = Admission::by_source(user, &source.slug, &dn);
+        let token = finish(&admission, &mut plan);
+        match self.store().apply(&plan, self.now()).await {
+            Ok(_) => {
+                self.wrote(source, user, changed);
+                let stored = stored.filter(|_| !changed).map(|stored| with_link(stored, link));
+                Ok(Step::Admitted(Admitted { admission, token, stored }))
+            }
+            Err(error) if error.is_conflict() => Ok(Step::Overtaken),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn wrote(&self, source: &ActiveSource, user: Uuid, changed: bool) {
@@ -155,35 +211,46 @@ impl Engine {
             return;
         }
         let request = reconcile::refusal_request(terms, person, refused);
-        let snapshot = match self.store().snapshot(&request).await {
-            Ok(snapshot) => snapshot,
-            Err(error) => return shut_out_failed(&chain(&error)),
-        };
-        let mut ids = || self.new_id();
-        let Some(plan) = reconcile::shut_out(terms, person, refused, &snapshot, entering.read_at, &mut ids) else {
-            return;
-        };
-        if let Err(error) = self.store().apply(&plan, self.now()).await {
-            shut_out_failed(&chain(&error));
+        for _ in 0..TRIES {
+            let snapshot = match self.store().snapshot(&request).await {
+                Ok(snapshot) => snapshot,
+                Err(error) => return shut_out_failed(&chain(&error)),
+            };
+            let mut ids = || self.new_id();
+            let Some(plan) = reconcile::shut_out(terms, person, refused, &snapshot, entering.read_at, &mut ids) else {
+                return;
+            };
+            let written = self.store().apply(&plan, self.now()).await;
+            if let Some(linked) = &snapshot.linked {
+                self.0.sessions.forget_user(linked.user.id);
+            }
+            match written {
+                Ok(_) => return,
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return shut_out_failed(&chain(&error)),
+            }
         }
-        if let Some(linked) = &snapshot.linked {
-            self.0.sessions.forget_user(linked.user.id);
-        }
+        shut_out_failed(KEPT_CHANGING);
     }
 
     /// Whoever the directory has shut out is shut out here too, so that nothing local vouches for them during an outage.
     /// Their source lets them in again once the directory does.
     async fn deactivate(&self, source: &ActiveSource, user: Uuid) {
-        let written = match self.store().user_state(user).await {
-            Ok(Some(state)) => {
-                self.store().apply(&reconcile::deactivate(&state, &source.slug, Cause::Account), self.now()).await
+        for _ in 0..TRIES {
+            let written = match self.store().user_state(user).await {
+                Ok(Some(state)) => {
+                    self.store().apply(&reconcile::deactivate(&state, &source.slug, Cause::Account), self.now()).await
+                }
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(_) => return,
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return shut_out_failed(&chain(&error)),
             }
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
-            shut_out_failed(&chain(&error));
         }
+        shut_out_failed(KEPT_CHANGING);
     }
 
     /// The same where the bind itself was refused, so that the rules were never asked.

@@ -158,7 +158,7 @@ impl Engine {
 
     async fn explain_person(&self, entering: &Entering<'_>) -> Result<Explanation, Rejection> {
         let (source, person) = (entering.source, entering.person);
-        let (memberships, account) = self.facts(entering, true).await;
+        let (memberships, account) = self.facts(entering, &source.directory, true).await;
         let mut explanation = Explanation::blank(None);
         explanation.source = Some(source.slug.clone());
         explanation.dn = Some(person.dn.to_string());

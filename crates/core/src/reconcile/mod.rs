@@ -54,6 +54,8 @@ pub struct Reconciled {
     pub plan: Plan,
     /// Their link as it is after the plan, seen when the entry was read.
     pub link: Link,
+    /// Whom the decision was held against, if anybody: they may not have changed since.
+    pub against: Option<Expected>,
 }
 
 /// How a user comes by their link.
@@ -77,6 +79,8 @@ impl Reconciled {
         if !self.plan.changes.iter().any(written) {
             self.plan.changes.push(Change::UpdateLink(self.link));
         }
+        // Nothing to change is a finding, too: whoever was shut out since may not come in by it.
+        self.plan.expected = self.against.into_iter().collect();
         self.plan
     }
 }
@@ -196,9 +200,9 @@ pub fn reconcile(
         changes.insert(at, change);
     }
 
-    let expected = state.map(|state| Expected { user, version: state.user.version });
-    let expected = if changes.is_empty() { Vec::new() } else { expected.into_iter().collect() };
-    Ok(Reconciled { user, standing, plan: Plan { changes, expected }, link })
+    let against = state.map(|state| Expected { user, version: state.user.version });
+    let expected = if changes.is_empty() { Vec::new() } else { against.into_iter().collect() };
+    Ok(Reconciled { user, standing, plan: Plan { changes, expected }, link, against })
 }
 
 /// Whether the password was changed since the entry was last read: whoever came in with the old one is out, once.

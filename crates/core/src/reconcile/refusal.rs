@@ -58,7 +58,7 @@ pub fn shut_out(
     plan.changes.push(Change::DropVerifiers { user });
     let printed = terms.fingerprint.map(super::Fingerprint::to_bytes);
     let written = |change: &Change| matches!(change, Change::UpdateLink(_));
-    if printed.is_some() && printed != link.fingerprint && !plan.changes.iter().any(written) {
+    if printed.is_some() && !plan.changes.iter().any(written) {
         plan.changes.push(Change::UpdateLink(Link { fingerprint: printed, last_seen: now, ..link.clone() }));
     }
     Some(plan)

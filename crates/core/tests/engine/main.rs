@@ -11,6 +11,7 @@
 mod explain;
 mod offline;
 mod outcomes;
+mod overtaken;
 mod password_change;
 mod provisioning;
 mod refresh;
