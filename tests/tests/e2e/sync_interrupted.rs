@@ -161,7 +161,7 @@ fn postgres_killed_in_the_middle_of_a_run() {
         if changes {
             scene.change();
         }
-        for after in if changes { &[100, 300, 600][..] } else { &[100, 400] }.iter().copied() {
+        for after in if changes { [150, 450] } else { [100, 400] } {
             let mut command = one.command();
             command.args(["--format", "json", "sync", "corp", "--full"]).stdout(Stdio::piped()).stderr(Stdio::null());
             let run = command.spawn().unwrap();
@@ -183,7 +183,7 @@ fn postgres_killed_in_the_middle_of_a_run() {
         }
         converges((&one, &inside[0]), (&other, &inside[1]), changes);
     }
-    assert!(hits >= 3, "too few runs lost their database midway: {hits}");
+    assert!(hits >= 2, "too few runs lost their database midway: {hits}");
 }
 
 /// More than `timeouts.sync` is a failure, and removes nobody.
