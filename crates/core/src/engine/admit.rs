@@ -43,7 +43,7 @@ type Finish<'a> = dyn Fn(&Admission, &mut Plan) -> Option<Token> + Send + Sync +
 
 /// How far one attempt came.
 enum Step {
-    Admitted(Admitted),
+    Admitted(Box<Admitted>),
     /// Somebody else has written of them since the entry was read, and may have known better.
     Overtaken,
 }
@@ -57,7 +57,7 @@ impl Engine {
         if let Step::Admitted(admitted) =
             self.admit_once(&entering, &source.directory, true, finish).await.map_err(located)?
         {
-            return Ok(admitted);
+            return Ok(*admitted);
         }
         for _ in 1..TRIES {
             let read_at = self.now();
@@ -68,7 +68,7 @@ impl Engine {
             if let Step::Admitted(admitted) =
                 self.admit_once(&again, &directory, false, finish).await.map_err(located)?
             {
-                return Ok(admitted);
+                return Ok(*admitted);
             }
         }
         Err(located(Rejection::unavailable("the user kept changing while they were being written; try again")))
@@ -171,7 +171,7 @@ impl Engine {
             Ok(_) => {
                 self.wrote(source, user, changed);
                 let stored = stored.filter(|_| !changed).map(|stored| with_link(stored, link));
-                Ok(Step::Admitted(Admitted { admission, token, stored }))
+                Ok(Step::Admitted(Box::new(Admitted { admission, token, stored })))
             }
             Err(error) if error.is_conflict() => Ok(Step::Overtaken),
             Err(error) => Err(error.into()),

@@ -53,9 +53,9 @@ async fn who_is_shut_out_while_they_come_in_stays_out() {
             between.decided.notified().await;
             world.clock.advance(Duration::from_millis(10));
             if gone {
-                world.delete(&[dn("leo")]).await
+                world.delete(&[dn("leo")]).await;
             } else {
-                world.leave("leo", "author-relations").await
+                world.leave("leo", "author-relations").await;
             }
             sync(&world, SyncRequest { full: false, ..FULL }).await;
             between.go_on.notify_one();
