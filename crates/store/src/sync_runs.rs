@@ -60,7 +60,7 @@ impl Store {
         self.db.rows(sql, args![source, i64::from(limit)]).await?.iter().map(Row::sync_run).collect()
     }
 
-    /// The last run of a source that was no dry run: of any outcome, or of one of these.
+    /// The last run of a source that was no dry run, and not a follower's (`live`): of any outcome, or of one of these.
     pub async fn last_sync_run(&self, source: &str, outcomes: &[&str]) -> Result<Option<SyncRunRecord>, StoreError> {
         let mut args = args![source];
         args.extend(outcomes.iter().map(|outcome| crate::db::Arg::from(*outcome)));
@@ -70,7 +70,7 @@ impl Store {
             format!("AND outcome IN ({}) ", crate::db::placeholders(2, outcomes.len()))
         };
         let sql = format!(
-            "{} WHERE source = $1 AND NOT dry_run {among}ORDER BY started_at DESC, id DESC LIMIT 1",
+            "{} WHERE source = $1 AND NOT dry_run AND mode <> 'live' {among}ORDER BY started_at DESC, id DESC LIMIT 1",
             run_columns!()
         );
         self.db.row(AssertSqlSafe(sql), args).await?.map(|row| row.sync_run()).transpose()

@@ -41,23 +41,14 @@ pub(crate) struct Admitted {
 /// What goes into the same transaction once somebody is admitted.
 type Finish<'a> = dyn Fn(&Admission, &mut Plan) -> Option<Token> + Send + Sync + 'a;
 
-/// How far one attempt came.
-enum Step {
-    Admitted(Box<Admitted>),
-    /// Somebody else has written of them since the entry was read, and may have known better.
-    Overtaken,
-}
-
 impl Engine {
     /// Reads the groups, decides, reconciles and writes, with what `finish` adds. Where somebody else has written of them
     /// since the entry was read, it is read again: what a sync has found out meanwhile is never undone by what was so before.
     pub(crate) async fn admit(&self, entering: Entering<'_>, finish: &Finish<'_>) -> Result<Admitted, Rejection> {
         let (source, dn) = (entering.source, entering.person.dn.to_string());
         let located = |rejection: Rejection| rejection.at(&source.slug, Some(&dn));
-        if let Step::Admitted(admitted) =
-            self.admit_once(&entering, &source.directory, true, finish).await.map_err(located)?
-        {
-            return Ok(*admitted);
+        if let Some(admitted) = self.admit_once(&entering, &source.directory, true, finish).await.map_err(located)? {
+            return Ok(admitted);
         }
         for _ in 1..TRIES {
             let read_at = self.now();
@@ -65,10 +56,8 @@ impl Engine {
             let again = Entering { person: &person, read_at, accepted: entering.accepted.clone(), ..entering };
             // Clocks of replicas differ: only what is written from now on is a reason to read a third time.
             let directory = source.directory.afresh();
-            if let Step::Admitted(admitted) =
-                self.admit_once(&again, &directory, false, finish).await.map_err(located)?
-            {
-                return Ok(*admitted);
+            if let Some(admitted) = self.admit_once(&again, &directory, false, finish).await.map_err(located)? {
+                return Ok(admitted);
             }
         }
         Err(located(Rejection::unavailable("the user kept changing while they were being written; try again")))
@@ -87,14 +76,15 @@ impl Engine {
         }
     }
 
-    /// `heeds_times`: whether a write that is later than the read of the entry counts.
+    /// `None`: somebody else has written of them since the entry was read, and may have known better. `heeds_times`:
+    /// whether the time of that write counts, or only one that is in the way of ours.
     async fn admit_once(
         &self,
         entering: &Entering<'_>,
         directory: &Source,
         heeds_times: bool,
         finish: &Finish<'_>,
-    ) -> Result<Step, Rejection> {
+    ) -> Result<Option<Admitted>, Rejection> {
         let (source, person) = (entering.source, entering.person);
         let needed = source.needs_groups || !self.0.handlers.is_empty();
         let (memberships, account) = self.facts(entering, directory, needed).await;
@@ -156,11 +146,11 @@ impl Engine {
         decision: &Decision,
         heeds_times: bool,
         finish: &Finish<'_>,
-    ) -> Result<Step, Rejection> {
+    ) -> Result<Option<Admitted>, Rejection> {
         let (source, dn) = (entering.source, entering.person.dn.to_string());
         let (reconciled, stored) = self.reconcile(entering, decision, true).await?;
         if heeds_times && stored.as_ref().is_some_and(|state| state.user.updated_at > entering.read_at) {
-            return Ok(Step::Overtaken);
+            return Ok(None);
         }
         let (user, changed) = (reconciled.user, !reconciled.plan.is_empty());
         let link = reconciled.link.clone();
@@ -171,9 +161,9 @@ impl Engine {
             Ok(_) => {
                 self.wrote(source, user, changed);
                 let stored = stored.filter(|_| !changed).map(|stored| with_link(stored, link));
-                Ok(Step::Admitted(Box::new(Admitted { admission, token, stored })))
+                Ok(Some(Admitted { admission, token, stored }))
             }
-            Err(error) if error.is_conflict() => Ok(Step::Overtaken),
+            Err(error) if error.is_conflict() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

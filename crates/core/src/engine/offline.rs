@@ -9,8 +9,7 @@ use super::{ActiveSource, Engine};
 use crate::Reason;
 use crate::password::Verdict;
 use bindery_directory::DirectoryError;
-use bindery_store::{Change, PasswordHash, Plan};
-use uuid::Uuid;
+use bindery_store::{PasswordHash, Plan};
 
 impl Engine {
     /// The answer while a directory cannot be asked: `unavailable`, unless something local can vouch.
@@ -80,20 +79,16 @@ impl Engine {
         Ok(hashes)
     }
 
-    /// Keeps a verifier of the password that the directory has just accepted.
-    pub(crate) async fn keep_verifier(&self, attempt: &Attempt, source: &ActiveSource, user: Uuid) {
-        if source.passwords.offline.is_none() {
-            return;
-        }
-        let hash = match self.passwords().hash(&attempt.password, self.entropy()).await {
-            Ok(hash) => hash,
+    /// A verifier of the password that the directory has just accepted, where one is kept. It goes into the transaction of
+    /// the sign-in: whoever is shut out afterwards loses it with everything else.
+    pub(crate) async fn verifier_of(&self, attempt: &Attempt, source: &ActiveSource) -> Option<PasswordHash> {
+        source.passwords.offline?;
+        match self.passwords().hash(&attempt.password, self.entropy()).await {
+            Ok(hash) => Some(PasswordHash::new(hash)),
             Err(error) => {
-                return tracing::error!(target: "bindery_core::sign_in", error = chain(&error), "no offline verifier could be made");
+                tracing::error!(target: "bindery_core::sign_in", error = chain(&error), "no offline verifier could be made");
+                None
             }
-        };
-        let change = Change::PutVerifier { user, source: source.slug.clone(), hash: PasswordHash::new(hash) };
-        if let Err(error) = self.store().apply(&Plan::from(vec![change]), self.now()).await {
-            tracing::error!(target: "bindery_core::sign_in", error = chain(&error), "the offline verifier could not be kept");
         }
     }
 }

@@ -121,9 +121,16 @@ impl Engine {
                 typed: Some(&attempt.username),
                 read_at: checked.read_at,
             };
-            let finish = |admission: &Admission, plan: &mut Plan| self.finish(attempt, admission, plan);
+            let verifier = self.verifier_of(attempt, source).await;
+            let finish = |admission: &Admission, plan: &mut Plan| {
+                plan.changes.extend(verifier.clone().map(|hash| Change::PutVerifier {
+                    user: admission.user(),
+                    source: source.slug.clone(),
+                    hash,
+                }));
+                self.finish(attempt, admission, plan)
+            };
             let admitted = self.admit(entering, &finish).await.map_err(Rejection::after_password)?;
-            self.keep_verifier(attempt, source, admitted.admission.user()).await;
             return Ok(Some(admitted));
         }
         Ok(None)

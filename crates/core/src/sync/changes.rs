@@ -41,6 +41,24 @@ pub(super) struct Told {
     nameless: Option<String>,
     /// Who came to, or left, groups that no feed tells of.
     aside: BTreeSet<String>,
+    events: usize,
+    octets: usize,
+}
+
+/// So much is kept in memory of what was told at once; a full run reads more than that page by page.
+const MOST_EVENTS: usize = 20_000;
+const MOST_OCTETS: usize = 128 << 20;
+
+/// What an event holds, about.
+fn octets(event: &FeedEvent) -> usize {
+    match event {
+        FeedEvent::Person(person) => {
+            let values = person.entry.attributes().iter().flat_map(|attribute| &attribute.values);
+            values.map(Vec::len).sum()
+        }
+        FeedEvent::Group(group) => group.members.iter().map(String::len).sum(),
+        _ => 0,
+    }
 }
 
 impl Told {
@@ -50,6 +68,7 @@ impl Told {
     }
 
     pub(super) fn hear(&mut self, event: FeedEvent) {
+        (self.events, self.octets) = (self.events + 1, self.octets.saturating_add(octets(&event)));
         match event {
             FeedEvent::Person(person) => {
                 self.gone_people.remove(&person.unique_id);
@@ -75,6 +94,12 @@ impl Told {
             FeedEvent::Only(kind, ids) => self.only.entry(kind).or_default().extend(ids),
             _ => {}
         }
+    }
+
+    /// Why this is more than can be kept until it is carried out.
+    pub(super) fn too_much(&self) -> Option<&'static str> {
+        let too_much = self.events > MOST_EVENTS || self.octets > MOST_OCTETS;
+        too_much.then_some("more has changed at once than is read one by one")
     }
 
     /// Whether this person was told of.

@@ -48,6 +48,9 @@ impl Run<'_> {
                 FeedEvent::Reached(position) => last = Some(position),
                 event => told.hear(event),
             }
+            if let Some(why) = told.too_much() {
+                return Ok(Some(why.to_owned()));
+            }
         }
         match self.look_aside().await? {
             Difference::Members(members) => told.hear_aside(members),

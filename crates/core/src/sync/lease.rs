@@ -3,12 +3,17 @@
 use crate::engine::{ActiveSource, Engine, chain};
 use bindery_store::StoreError;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// The lease of a dead holder ends within this.
 const TTL: Duration = Duration::from_secs(30);
 const RENEWED: Duration = Duration::from_secs(8);
+/// So long after it was asked for it is given up, unless it was renewed.
+const GOOD_FOR: Duration = Duration::from_secs(28);
+/// A renewal that is under way gets this long to end.
+const FINISHING: Duration = Duration::from_secs(2);
 /// What the holder is called while a follower carries out what it has heard.
 const FOLLOWER: &str = "follower ";
 /// A follower has a source to itself for moments only; one that does not give it back is dead or stuck.
@@ -28,6 +33,8 @@ pub(super) struct Held {
     holder: String,
     lost: watch::Receiver<bool>,
     renewal: JoinHandle<()>,
+    /// Dropped with it: nobody renews a lease that nobody holds.
+    done: oneshot::Sender<()>,
 }
 
 /// Takes a lease; `None` where somebody else has it.
@@ -42,7 +49,7 @@ pub(super) async fn take_as_follower(engine: &Engine, name: String) -> Result<Op
 
 /// The same for a run. It pauses a follower, and so it waits until that has carried out what it was at.
 pub(super) async fn take_from_follower(engine: &Engine, name: &str) -> Result<Option<Held>, StoreError> {
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     loop {
         let taken = take(engine, name.to_owned()).await?;
         if taken.is_some() || began.elapsed() > PATIENCE {
@@ -52,31 +59,45 @@ pub(super) async fn take_from_follower(engine: &Engine, name: &str) -> Result<Op
         if held.is_some_and(|lease| !lease.holder.starts_with(FOLLOWER)) {
             return Ok(None);
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep(PAUSE).await;
     }
 }
 
 async fn take_as(engine: &Engine, name: String, holder: String) -> Result<Option<Held>, StoreError> {
+    let asked = Instant::now();
     if !engine.store().acquire_lease(&name, &holder, engine.now(), TTL).await? {
         return Ok(None);
     }
     let (tell, lost) = watch::channel(false);
-    let renewal = tokio::spawn(renew(engine.clone(), name.clone(), holder.clone(), tell));
-    Ok(Some(Held { engine: engine.clone(), name, holder, lost, renewal }))
+    let (done, is_done) = oneshot::channel();
+    let renewal = tokio::spawn(renew(engine.clone(), name.clone(), holder.clone(), asked, is_done, tell));
+    Ok(Some(Held { engine: engine.clone(), name, holder, lost, renewal, done }))
 }
 
-/// Keeps a lease alive. One that could not be renewed for as long as it lasts is lost.
-async fn renew(engine: Engine, name: String, holder: String, lost: watch::Sender<bool>) {
-    let mut renewed = tokio::time::Instant::now();
+/// Keeps a lease alive, until it is done with. One that could not be renewed for almost as long as it lasts is lost: it
+/// counts from before it was asked for, and somebody else may have it a moment later.
+async fn renew(
+    engine: Engine,
+    name: String,
+    holder: String,
+    mut renewed: Instant,
+    mut done: oneshot::Receiver<()>,
+    lost: watch::Sender<bool>,
+) {
     loop {
-        tokio::time::sleep(RENEWED).await;
-        match engine.store().acquire_lease(&name, &holder, engine.now(), TTL).await {
-            Ok(true) => renewed = tokio::time::Instant::now(),
-            Ok(false) => break,
-            Err(error) => {
+        tokio::select! {
+            _ = &mut done => return,
+            () = sleep(RENEWED) => {}
+        }
+        let asked = Instant::now();
+        let renewing = engine.store().acquire_lease(&name, &holder, engine.now(), TTL);
+        match timeout_at(renewed + GOOD_FOR, renewing).await {
+            Ok(Ok(true)) => renewed = asked,
+            Ok(Ok(false)) | Err(_) => break,
+            Ok(Err(error)) => {
                 let error = chain(&error);
                 tracing::warn!(target: "bindery_core::sync", name, error, "the lease could not be renewed");
-                if renewed.elapsed() + RENEWED >= TTL {
+                if renewed.elapsed() + RENEWED >= GOOD_FOR {
                     break;
                 }
             }
@@ -95,16 +116,15 @@ impl Held {
 
     /// Gives it back, so that the next one need not wait.
     pub(super) async fn give_back(self) {
-        self.renewal.abort();
-        if let Err(error) = self.engine.store().release_lease(&self.name, &self.holder).await {
-            let error = chain(&error);
-            tracing::warn!(target: "bindery_core::sync", name = self.name, error, "the lease could not be given back; it ends by itself");
+        let Self { engine, name, holder, lost: _, mut renewal, done } = self;
+        // A renewal that is under way would come after the end, and hold the lease for nobody.
+        drop(done);
+        if timeout(FINISHING, &mut renewal).await.is_err() {
+            renewal.abort();
         }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.renewal.abort();
+        if let Err(error) = engine.store().release_lease(&name, &holder).await {
+            let error = chain(&error);
+            tracing::warn!(target: "bindery_core::sync", name, error, "the lease could not be given back; it ends by itself");
+        }
     }
 }

@@ -30,6 +30,9 @@ const MOST_PUT_OFF: Duration = Duration::from_mins(5);
 /// Following for so long is a feed that works.
 const STEADY: Duration = Duration::from_mins(1);
 
+/// What a follower's runs are called where they are counted and kept. For a schedule they are none.
+const LIVE: &str = "live";
+
 /// Why following ended.
 enum Ended {
     /// The source is another one now, or no longer to be followed.
@@ -207,6 +210,9 @@ impl Follower<'_> {
                 Some(event) => told.hear(event),
                 None => return Ok(()),
             }
+            if let Some(why) = told.too_much() {
+                return self.catch_up(why).await;
+            }
         }
     }
 
@@ -257,7 +263,7 @@ impl Follower<'_> {
         run.report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         record(&run.report);
         if run.report.reason.is_some() {
-            self.engine.record_run(&run.report, run.now, Some(self.engine.now())).await;
+            self.engine.record_run_as(&run.report, LIVE, run.now, Some(self.engine.now())).await;
         }
         counted?;
         done.map(Some)
@@ -285,7 +291,7 @@ fn record(report: &SyncRun) {
     let (users, groups) = (report.users.actions(), report.groups.actions());
     let wrote = |(name, count): &(&str, u64)| *count > 0 && !matches!(*name, "unchanged" | "skipped");
     if users.iter().chain(&groups).any(wrote) || report.reason.is_some() {
-        super::measure(report, "live");
+        super::measure(report, LIVE);
     }
 }
 

@@ -114,6 +114,10 @@ impl Engine {
 
     /// Runs are kept, so that people can see what happened. One that cannot be written down counts all the same.
     async fn record_run(&self, run: &SyncRun, began: DateTime<Utc>, ended: Option<DateTime<Utc>>) {
+        self.record_run_as(run, run.mode.as_str(), began, ended).await;
+    }
+
+    async fn record_run_as(&self, run: &SyncRun, mode: &str, began: DateTime<Utc>, ended: Option<DateTime<Utc>>) {
         let outcome = if ended.is_some() { run.outcome.as_str() } else { RUNNING };
         let mut report = run.clone();
         report.changes = None;
@@ -121,7 +125,7 @@ impl Engine {
         let record = SyncRunRecord {
             id: run.id,
             source: run.source.clone(),
-            mode: run.mode.as_str().to_owned(),
+            mode: mode.to_owned(),
             outcome: outcome.to_owned(),
             started_at: began,
             ended_at: ended,

@@ -179,7 +179,6 @@ impl Run<'_> {
 
     async fn take_back(&mut self, leaving: &[Leaving]) -> Result<(), Broken> {
         let owner = self.owner();
-        self.report.memberships.removed += leaving.len() as u64;
         for part in leaving.chunks(BATCH) {
             let plans = part.iter().map(|one| {
                 let group = GroupRef::Id(one.group);
@@ -192,9 +191,12 @@ impl Run<'_> {
                     let user = self.user_name(one.user).await?;
                     self.report.change(Thing::Membership, &format!("{user} in {group}"), "remove", Vec::new());
                 }
+                self.report.memberships.removed += part.len() as u64;
                 continue;
             }
-            for conflict in self.carry_out_removals(plans).await? {
+            let left = self.carry_out_removals(plans).await?;
+            self.report.memberships.removed += part.len().saturating_sub(left.len()) as u64;
+            for conflict in left {
                 self.left_undone(&conflict);
             }
             for one in part {

@@ -46,6 +46,8 @@ pub(super) struct Run<'a> {
     pub(super) unseen: Vec<Uuid>,
     /// Why something was left undone that no feed tells of again.
     pub(super) unfinished: Option<&'static str>,
+    /// Who has listed people and groups.
+    pub(super) servers: Vec<String>,
     /// Groups that no feed tells of, where they are not as they were.
     pub(super) aside: Option<Aside>,
     /// Active users before this run, once they have been counted.
@@ -82,6 +84,7 @@ impl<'a> Run<'a> {
             freed: HashSet::new(),
             unseen: Vec::new(),
             unfinished: None,
+            servers: Vec::new(),
             aside: None,
             active: None,
             known: None,
@@ -183,6 +186,7 @@ impl Run<'_> {
         };
         let roster = self.source.directory.roster(&self.source.selectors, &mut listed).await?;
         self.report.incomplete.extend(roster.shortcomings().iter().map(Into::into));
+        self.servers.extend(roster.server().map(str::to_owned));
         let failed = roster.known().any(|(_, known)| matches!(known, Known::Failed(_)));
         if failed || !roster.is_whole() {
             self.unfinished = Some("the last run could not read the groups whole");
@@ -221,6 +225,7 @@ impl Run<'_> {
             self.tell_progress();
         }
         self.write(batch).await?;
+        self.servers.extend(listing.server());
         self.report.incomplete.extend(listing.shortcomings().iter().map(Into::into));
         Ok(())
     }
@@ -281,6 +286,8 @@ impl Run<'_> {
         }
         Aside::of(roster).keep(&self.engine, source).await?;
         doubt::put_known(store, source, self.known.as_deref(), self.now).await?;
+        // What a server that lags had not listed is behind the position of another, and would never be told.
+        let position = position.filter(|position| self.servers.iter().all(|server| position.is_of(server)));
         doubt::remember(store, source, &self.report, position, self.now).await?;
         if self.report.incomplete.is_empty() && source.sync.users {
             store.mark_seen(slug, EntityKind::User, self.now, &self.unseen).await?;

@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
 /// Waiting is cut into pieces, so that a clock that is set, or a new configuration, counts soon.
@@ -105,7 +106,7 @@ impl Engine {
     /// [`stop_syncing`](Self::stop_syncing).
     pub async fn keep_in_sync(&self) {
         let mut kept: Vec<Arc<ActiveSource>> = Vec::new();
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::default();
         while !self.is_stopping() {
             let sources = self.sources();
             // The tasks of a source that is no longer in service end by themselves.
@@ -113,25 +114,63 @@ impl Engine {
             for source in sources.iter() {
                 if !kept.iter().any(|one| Arc::ptr_eq(source, one)) {
                     kept.push(source.clone());
-                    self.keep(source.clone(), &mut tasks);
+                    if source.sync.live {
+                        self.keep(source, Keeping::Live, &mut tasks);
+                    }
+                    if source.sync.schedule.is_some() {
+                        self.keep(source, Keeping::Schedule, &mut tasks);
+                    }
                 }
             }
-            while tasks.try_join_next().is_some() {}
+            for (source, keeping) in tasks.broken_off() {
+                tracing::error!(target: "bindery_core::sync", source = source.slug, ?keeping, "it broke off, as by a panic of the app's; begun again");
+                if self.is_scheduled(&source) {
+                    self.keep(&source, keeping, &mut tasks);
+                }
+            }
             sleep(Duration::from_secs(1)).await;
         }
         // Leases that are given back are free at once; those that are not end by themselves.
-        let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(GRACE, async { while tasks.running.join_next().await.is_some() {} }).await;
     }
 
-    fn keep(&self, source: Arc<ActiveSource>, tasks: &mut JoinSet<()>) {
-        let engine = self.clone();
-        if source.sync.live {
-            let (engine, source) = (engine.clone(), source.clone());
-            tasks.spawn(async move { engine.follow(&source).await });
+    fn keep(&self, source: &Arc<ActiveSource>, keeping: Keeping, tasks: &mut Tasks) {
+        let (engine, kept) = (self.clone(), source.clone());
+        let task = tasks.running.spawn(async move {
+            match keeping {
+                Keeping::Live => engine.follow(&kept).await,
+                Keeping::Schedule => engine.keep_schedule(&kept).await,
+            }
+        });
+        tasks.of.insert(task.id(), (source.clone(), keeping));
+    }
+}
+
+/// What a task is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    Live,
+    Schedule,
+}
+
+/// What is kept going, for as long as a source is in service.
+#[derive(Default)]
+struct Tasks {
+    running: JoinSet<()>,
+    of: HashMap<Id, (Arc<ActiveSource>, Keeping)>,
+}
+
+impl Tasks {
+    /// Those that did not come to their end since this was last asked.
+    fn broken_off(&mut self) -> Vec<(Arc<ActiveSource>, Keeping)> {
+        let mut broken_off = Vec::new();
+        while let Some(ended) = self.running.try_join_next_with_id() {
+            match ended {
+                Ok((id, ())) => drop(self.of.remove(&id)),
+                Err(error) => broken_off.extend(self.of.remove(&error.id())),
+            }
         }
-        if source.sync.schedule.is_some() {
-            tasks.spawn(async move { engine.keep_schedule(&source).await });
-        }
+        broken_off
     }
 }
 

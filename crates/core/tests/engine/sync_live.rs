@@ -3,7 +3,12 @@
 use crate::sync_full::{FULL, sync};
 use crate::world::{Setup, World, dn};
 use bindery_core::Clock;
+use bindery_core::events::{EventHandler, Populate, Veto};
+use bindery_demo_directory::company;
 use bindery_store::SyncRunRecord;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -73,7 +78,7 @@ async fn removals_of_an_hour_count_together_whoever_follows() {
     until("the removal arrives", || async { !active(&world, "greta").await }).await;
     world.delete(&[dn("owen")]).await;
     let run = held(&world, &[]).await;
-    assert_eq!((run.mode.as_str(), run.report["reason"].as_str()), ("incremental", Some("removal_limit")), "{run:?}");
+    assert_eq!((run.mode.as_str(), run.report["reason"].as_str()), ("live", Some("removal_limit")), "{run:?}");
     assert_eq!(run.report["would_remove"][0]["name"], "owen");
     assert!(active(&world, "owen").await);
 
@@ -174,4 +179,48 @@ async fn after_an_outage_it_follows_again_within_five_seconds() {
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     stop(&world, following).await;
     assert_eq!(world.clock.now().timestamp(), 1_800_000_000, "no clock moved");
+}
+
+/// Those that went with a group are no reason to hold what is removed later on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_with_a_group_does_not_count_for_an_hour() {
+    let world = World::with(&format!("{LIVE}{MIRROR}")).await;
+    sync(&world, FULL).await;
+    let following = follow(&world);
+    let is_in = async |uid: &str, group: &str| world.user(uid).await.unwrap().in_group(group);
+    world.delete(&[format!("cn=all-staff,{}", company::GROUPS_DN)]).await;
+    until("the group goes", || async { !is_in("ann", "all-staff").await }).await;
+    world.leave("leo", "author-relations").await;
+    until("the membership goes", || async { !is_in("leo", "author-relations").await }).await;
+    assert!(runs(&world, "held").await.is_empty());
+    stop(&world, following).await;
+}
+
+/// Panics once.
+#[derive(Default)]
+struct Fragile(AtomicBool);
+
+impl EventHandler for Fragile {
+    fn populate<'a>(&'a self, _: Populate<'a>) -> BoxFuture<'a, Result<(), Veto>> {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "the app's own mistake");
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_the_app_makes_panic_begins_again() {
+    let fragile = Arc::new(Fragile::default());
+    let setup = Setup { source: LIVE.to_owned(), handlers: vec![fragile.clone()], ..Setup::default() };
+    let world = World::new(setup).await;
+    sync(&world, FULL).await;
+    let following = follow(&world);
+    mail(&world, "zoe", "before@larkspur.example").await;
+    fragile.0.store(true, Ordering::SeqCst);
+    world.set("zoe", "mail", "after@larkspur.example").await;
+    until("it panics", || async { !fragile.0.load(Ordering::SeqCst) }).await;
+    // Its leases end by themselves.
+    world.clock.advance(Duration::from_mins(1));
+    let arrived = || async { world.user("zoe").await.unwrap().email == "after@larkspur.example" };
+    until("the change arrives", arrived).await;
+    stop(&world, following).await;
 }

@@ -36,6 +36,13 @@ pub struct Position {
     pub state: serde_json::Value,
 }
 
+impl Position {
+    /// Whether it was given by a server of that URL. Only together with what that server lists is it of any use.
+    pub fn is_of(&self, server: &str) -> bool {
+        self.state.get("server").and_then(serde_json::Value::as_str) == Some(server)
+    }
+}
+
 /// What a position is good for.
 #[derive(Debug)]
 pub enum Since {

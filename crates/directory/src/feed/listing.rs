@@ -122,6 +122,11 @@ impl<T> Listing<T> {
         Ok(page)
     }
 
+    /// The URL of the server that was read from, once the first page was asked for.
+    pub fn server(&self) -> Option<String> {
+        self.told().server.clone()
+    }
+
     /// Every reason why it was not whole, after [`next`](Self::next) answered `None`.
     pub fn shortcomings(&self) -> Vec<Shortcoming> {
         self.told().shortcomings.clone()

@@ -106,6 +106,11 @@ impl Round {
         // Before the searches: what is changed during them is read next time.
         let (server, now) = server_time(&self.inner).await?;
         self.same(&server).await?;
+        if now.is_some_and(|now| goes_back(self.time, now)) {
+            let why =
+                format!("the clock of {server} is behind the position: it was ahead then, or the server was restored");
+            return Err(doubt(&self.events, why).await);
+        }
         let users = self.kind::<Person>(Kind::User).await?;
         let groups = self.kind::<GroupEntry>(Kind::Group).await?;
         let reached = now.or(users.max(groups)).unwrap_or(self.time);
@@ -157,5 +162,22 @@ impl Round {
             }
             None => Ok(newest),
         }
+    }
+}
+
+/// Whether a server's time is further behind a position than what is read again each time.
+fn goes_back(position: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    position - now > OVERLAP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_ahead_is_noticed() {
+        let at = |second: i64| DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap();
+        assert!(!goes_back(at(0), at(0)) && !goes_back(at(0), at(3600)) && !goes_back(at(30), at(0)));
+        assert!(goes_back(at(31), at(0)) && goes_back(at(86_400), at(60)));
     }
 }

@@ -30,6 +30,7 @@ pub(super) async fn roster(
     }
     making.roster.listed = making.roster.groups.len();
     making.roster.shortcomings = listing.shortcomings();
+    making.roster.server = listing.server();
     making.roster.incomplete = incomplete(&making.roster.shortcomings, &making.roster.unreadable);
     let known = making.elsewhere(inner, named).await;
     Ok(making.finish(named, &known))

@@ -34,6 +34,7 @@ pub struct Roster {
     /// Why every group that somebody is not seen in is unknown.
     incomplete: Option<String>,
     shortcomings: Vec<Shortcoming>,
+    server: Option<String>,
     unreadable: Vec<Unreadable>,
 }
 
@@ -170,6 +171,11 @@ impl Roster {
     /// Why the listing was not whole. Every group not seen is unknown then, unless only unique IDs are missing.
     pub fn shortcomings(&self) -> &[Shortcoming] {
         &self.shortcomings
+    }
+
+    /// The URL of the server that the groups were listed by.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
     }
 
     /// Whether all groups were read, so that one that somebody is not seen in is one that they are not in.
