@@ -116,7 +116,7 @@ impl Cache {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// What was read of this user no longer counts. Changes are rare and reads cheap: everybody is read anew.
+    /// What was read of this user no longer counts, nor of anybody else: changes are rare and reads cheap.
     pub(crate) fn forget_user(&self, _user: Uuid) {
         self.clear();
     }

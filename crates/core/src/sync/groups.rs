@@ -99,7 +99,7 @@ impl Run<'_> {
         if self.request.dry_run || plans.iter().all(Plan::is_empty) {
             return Ok(());
         }
-        for result in self.engine.store().apply_batch(&plans, self.now).await? {
+        for result in self.engine.store().apply_batch(&plans, self.engine.now()).await? {
             if let Err(error) = result {
                 if error.is_unavailable() {
                     return Err(error.into());

@@ -77,7 +77,7 @@ pub struct Progress {
 }
 
 impl Engine {
-    /// Makes the store what the directory of one source says. Never panics and never fails: how it ended is in the run.
+    /// Makes the store what the directory of one source says. Never fails: how it ended is in the run.
     pub async fn sync(&self, source: &Arc<ActiveSource>, request: SyncRequest<'_>) -> SyncRun {
         let mut run = Run::new(self, source, request);
         let began = run.now;

@@ -259,7 +259,7 @@ impl Run<'_> {
         let results = if self.request.dry_run {
             plans.iter().map(|_| Ok(Applied::default())).collect()
         } else {
-            self.engine.store().apply_batch(&plans, self.now).await?
+            self.engine.store().apply_batch(&plans, self.engine.now()).await?
         };
         // What a plan that was not carried out would have done to groups is not so.
         if results.iter().any(Result::is_err) {

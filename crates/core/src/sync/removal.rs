@@ -242,7 +242,9 @@ impl Run<'_> {
             return Ok(Vec::new());
         }
         let mut again = Vec::new();
-        for ((user, action), result) in removals.iter().zip(self.engine.store().apply_batch(&plans, self.now).await?) {
+        for ((user, action), result) in
+            removals.iter().zip(self.engine.store().apply_batch(&plans, self.engine.now()).await?)
+        {
             match result {
                 Ok(_) => self.removed_user(user, action),
                 Err(error) if error.is_unavailable() => return Err(error.into()),
@@ -368,7 +370,9 @@ impl Run<'_> {
     /// Answers with what was not carried out, and why.
     async fn carry_out_removals(&mut self, plans: Vec<Plan>) -> Result<Vec<StoreError>, Broken> {
         let mut failed = Vec::new();
-        for error in self.engine.store().apply_batch(&plans, self.now).await?.into_iter().filter_map(Result::err) {
+        for error in
+            self.engine.store().apply_batch(&plans, self.engine.now()).await?.into_iter().filter_map(Result::err)
+        {
             if error.is_unavailable() {
                 return Err(error.into());
             }
