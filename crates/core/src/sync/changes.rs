@@ -438,3 +438,59 @@ fn differing(stored: Option<&Roster>, now: &GroupEntry) -> BTreeSet<String> {
         old.union(&new).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bindery_directory::Dn;
+
+    fn group(members: Vec<String>) -> GroupEntry {
+        GroupEntry {
+            dn: Dn::parse("cn=staff,dc=x").unwrap(),
+            unique_id: Some("1".to_owned()),
+            names: vec!["staff".to_owned()],
+            gid: None,
+            members,
+            member_of: vec![],
+            broken: None,
+        }
+    }
+
+    #[test]
+    fn what_is_told_at_once_is_bounded() {
+        let mut told = Told::default();
+        for number in 0..MOST_EVENTS {
+            told.hear(FeedEvent::Gone(Kind::User, number.to_string()));
+        }
+        assert_eq!(told.too_much(), None);
+        told.hear(FeedEvent::Gone(Kind::User, "one more".to_owned()));
+        assert!(told.too_much().is_some());
+
+        let mut told = Told::default();
+        told.hear(FeedEvent::Group(group(vec!["x".repeat(MOST_OCTETS)])));
+        assert_eq!(told.too_much(), None);
+        told.hear(FeedEvent::Group(group(vec!["x".to_owned()])));
+        assert!(told.too_much().is_some());
+    }
+
+    /// Nobody can say who was in it.
+    #[test]
+    fn a_group_that_cannot_be_read_is_doubt_and_no_user() {
+        let mut told = Told::default();
+        let unreadable = Unreadable { dn: "no name".to_owned(), unique_id: None, why: "no name".to_owned() };
+        told.hear(FeedEvent::Unreadable(Kind::Group, unreadable));
+        assert!(told.nameless.is_some() && told.unreadable.is_empty() && !told.is_empty());
+    }
+
+    #[test]
+    fn whom_a_changed_group_concerns() {
+        let of = |members: &[&str]| group(members.iter().map(|member| (*member).to_owned()).collect());
+        let stored = rosters::of(&of(&["ann", "bob"])).unwrap();
+        let concerned =
+            |stored: Option<&Roster>, now: &GroupEntry| differing(stored, now).into_iter().collect::<Vec<_>>();
+        assert_eq!(concerned(Some(&stored), &of(&["bob", "cy"])), ["ann", "cy"]);
+        let renamed = GroupEntry { names: vec!["crew".to_owned()], ..of(&["bob"]) };
+        assert_eq!(concerned(Some(&stored), &renamed), ["ann", "bob"]);
+        assert_eq!(concerned(None, &of(&["bob"])), ["bob"]);
+    }
+}

@@ -73,6 +73,12 @@ async fn a_crowd_comes_as_it_would_one_by_one(place: Place) {
     assert_eq!(store.members(id(9001)).await.unwrap().len(), 632);
     assert_eq!(store.members(id(9002)).await.unwrap(), []);
     assert_eq!(store.count_memberships(&"corp".into()).await.unwrap(), 632);
+    let off = Flags::from([("is_active".to_owned(), false)]);
+    let idle = Change::CreateUser(new_user(2000, "Idle"));
+    apply(&store, vec![idle, Change::SetFlags { user: id(2000), flags: off }, Change::Link(link(2000, "corp", "i"))])
+        .await;
+    assert_eq!((store.count_active("corp").await.unwrap(), store.count_active("other").await.unwrap()), (632, 0));
+    apply(&store, vec![Change::DeleteUser { user: id(2000) }]).await;
 
     // And then everybody changes.
     let left = Deactivation::new(Cause::Left, "corp");

@@ -1,6 +1,6 @@
 //! Sessions: found by hash, gone when they end.
 
-use bindery_store::{Change, Plan, TokenHash};
+use bindery_store::{Change, Expected, Plan, TokenHash};
 
 use crate::place::{Place, apply, at, id, link, new_session, new_user, on_both};
 
@@ -11,6 +11,7 @@ on_both!(
     use_keeps_a_session_alive_but_not_for_ever,
     an_ended_session_is_gone,
     one_session_may_outlive_the_others,
+    nobody_begins_a_session_by_what_was_known_before_all_ended,
     the_token_itself_is_nowhere,
     a_token_is_changed_by_one_of_many,
 );
@@ -93,6 +94,29 @@ async fn one_session_may_outlive_the_others(place: Place) {
     assert!(store.session(token("b"), at(1)).await.unwrap().is_some());
     assert_eq!(store.apply(&end(None), at(1)).await.unwrap().sessions_ended, 1);
     assert!(store.session(token("d"), at(1)).await.unwrap().is_some(), "another's session is not touched");
+}
+
+async fn nobody_begins_a_session_by_what_was_known_before_all_ended(place: Place) {
+    let store = place.open().await;
+    apply(&store, vec![Change::CreateUser(new_user(1, "ann")), Change::Link(link(1, "corp", "a"))]).await;
+    let begin = |name, version| Plan {
+        changes: vec![Change::StartSession(new_session(1, name))],
+        expected: vec![Expected { user: id(1), version }],
+    };
+    let ended = Plan::from(vec![Change::EndSessions { user: id(1), except: None }]);
+    for together in [false, true] {
+        let known = store.user(id(1)).await.unwrap().unwrap().version;
+        if together {
+            store.apply_batch(std::slice::from_ref(&ended), at(7)).await.unwrap().remove(0).unwrap();
+        } else {
+            store.apply(&ended, at(5)).await.unwrap();
+        }
+        assert!(store.apply(&begin("t", known), at(8)).await.unwrap_err().is_conflict());
+        assert_eq!(store.session(token("t"), at(8)).await.unwrap(), None);
+    }
+    let user = store.user(id(1)).await.unwrap().unwrap();
+    assert_eq!(user.updated_at, at(7));
+    store.apply(&begin("t", user.version), at(8)).await.unwrap();
 }
 
 async fn the_token_itself_is_nowhere(place: Place) {
