@@ -19,6 +19,7 @@ mod cpu;
 mod decode;
 mod directory;
 mod http;
+mod live;
 mod load;
 mod me;
 mod sign_in;
@@ -62,6 +63,8 @@ enum What {
     Decode,
     /// A full sync and an incremental one, on SQLite and PostgreSQL, against `ldapsearch`.
     Sync,
+    /// From a change in the directory to the refused request, on two replicas.
+    Live,
     /// Everything.
     All,
     /// The floor of `me`; started by it.
@@ -95,6 +98,9 @@ async fn main() -> Result<()> {
     build()?;
     if wanted(What::Sync) {
         sync::run(arguments.users)?;
+    }
+    if wanted(What::Live) {
+        live::run().await?;
     }
     if wanted(What::Start) {
         start::run().await?;

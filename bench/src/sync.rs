@@ -25,11 +25,20 @@ pub(crate) fn run(users: usize) -> Result<()> {
     let mut floor = (0..ROUNDS).map(|_| ldapsearch(&slapd, users, groups)).collect::<Result<Vec<_>>>()?;
     let floor = median(&mut floor);
     println!("  {:<42} {:>8.2} s", "ldapsearch -E pr=1000, both (the floor)", floor.as_secs_f64());
-    on("SQLite", "sqlite:bench.db", &slapd, floor, 4.0, users)?;
-    on("PostgreSQL", &Postgres::start().database(), &slapd, floor, 6.0, users)
+    let bindery = on("SQLite", "sqlite:bench.db", &slapd, floor, 4.0, users)?;
+    let file = bindery.path().join("bench.db");
+    size(file.metadata().context("the size of the database")?.len());
+    let (postgres, store) = (Postgres::start(), Postgres::start().database());
+    on("PostgreSQL", &store, &slapd, floor, 6.0, users)?;
+    size(postgres.sql_in(&store, "SELECT pg_database_size(current_database())").trim().parse()?);
+    Ok(())
 }
 
-fn on(name: &str, store: &str, slapd: &Slapd, floor: Duration, wanted: f64, users: usize) -> Result<()> {
+fn size(octets: u64) {
+    println!("    {:<40} {:>8} MB", "database", octets >> 20);
+}
+
+fn on(name: &str, store: &str, slapd: &Slapd, floor: Duration, wanted: f64, users: usize) -> Result<Bindery> {
     println!("  {name}");
     let bindery = Bindery::new(&config(store, slapd));
     let first = sync(&bindery, &["sync", "bench", "--full"])?;
@@ -53,7 +62,7 @@ fn on(name: &str, store: &str, slapd: &Slapd, floor: Duration, wanted: f64, user
         format!("{} changes, incremental", ten.report["users"]["updated"]),
         ten.report["duration_ms"],
     );
-    Ok(())
+    Ok(bindery)
 }
 
 struct Ran {

@@ -66,7 +66,9 @@ fn matches(configured: Option<&str>, typed: &str) -> bool {
 /// assert_eq!(bindery_core::name::fold(" ANN１ "), bindery_core::name::fold("ann1"));
 /// ```
 pub fn fold(name: &str) -> String {
-    crate::rules::fold(&name.trim().nfkc().collect::<String>())
+    let name = name.trim();
+    // There are no compatibility forms in ASCII.
+    if name.is_ascii() { crate::rules::fold(name) } else { crate::rules::fold(&name.nfkc().collect::<String>()) }
 }
 
 /// One key for every address of a client: of IPv6, the /64 that one household or machine has to itself.

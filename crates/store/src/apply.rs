@@ -18,6 +18,7 @@ pub(crate) use queue::Queue;
 
 const MOVED: &str = "the user was changed or removed meanwhile";
 const GONE: &str = "the user is gone";
+const GROUP_GONE: &str = "the group is gone";
 const LINK_GONE: &str = "the link is gone";
 /// Plans of a bulk that met a conflict: so few are better carried out one after the other than in halves.
 const FEW: usize = 4;
@@ -59,8 +60,8 @@ impl Store {
     /// Carries out several plans in one transaction, for the speed of it. Each stands alone: one that is a conflict or
     /// cannot be stored is left out, and the others are kept.
     ///
-    /// Plans next to each other that concern different users and entries, and are made of nothing but new users, fields,
-    /// flags, links, memberships of groups by ID, ended sessions and lines of the audit, are carried out together, in no
+    /// Plans next to each other that concern different users and entries, and are made of nothing but new users and
+    /// groups, fields, flags, links, memberships of groups by ID, ended sessions and lines of the audit, are carried out together, in no
     /// particular order: that is many times faster.
     ///
     /// SQLite lets nobody else write meanwhile. A thousand plans are some tens of milliseconds.
@@ -73,6 +74,9 @@ impl Store {
         plans: &[Plan],
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
+        if let Some(applied) = self.all_at_once(plans, now).await? {
+            return Ok(applied.into_iter().map(Ok).collect());
+        }
         let mut tx = self.db.begin().await?;
         let mut results = Vec::with_capacity(plans.len());
         let mut rest = plans;
@@ -90,6 +94,24 @@ impl Store {
         }
         tx.commit().await?;
         Ok(results)
+    }
+}
+
+impl Store {
+    /// The usual end of a batch: all of it in one go, without a savepoint, which SQLite would keep a second copy of every
+    /// page for. `None` where that cannot be, or something stands in the way: then nothing was written.
+    async fn all_at_once(&self, plans: &[Plan], now: DateTime<Utc>) -> Result<Option<Vec<Applied>>, StoreError> {
+        let mut gatherer = bulk::Gatherer::default();
+        let plain = plans.iter().all(|plan| guards::check(plan).is_ok() && gatherer.takes(plan));
+        if plans.len() <= FEW || !plain {
+            return Ok(None);
+        }
+        let mut tx = self.db.begin().await?;
+        match bulk::run(&mut tx, plans, now).await {
+            Ok(applied) => tx.commit().await.map(|()| Some(applied)),
+            Err(error) if error.is_unavailable() => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) const INSERT: &str = "INSERT INTO audit (id, at, event, outcome, reas
      address, via, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 pub(crate) const INSERT_MANY: Many = Many {
-    head: "INSERT INTO audit (id, at, event, outcome, reason, username, user_id, source, address, via, detail) VALUES ",
+    head: "INSERT INTO audit (id, at, event, outcome, reason, username, user_id, source, address, via, detail) ",
     lead: 0,
     columns: 11,
     tail: "",

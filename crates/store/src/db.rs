@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use futures::TryStreamExt;
+use futures::{FutureExt, Stream, TryStreamExt};
 use serde_json::Value as Json;
 use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
 use sqlx::query::Query;
@@ -29,6 +29,24 @@ pub(crate) enum Arg {
     Uuid(Option<Uuid>),
     Time(Option<DateTime<Utc>>),
     Json(Json),
+    /// Values of one kind, as an array. PostgreSQL alone has them.
+    Column(Vec<Arg>),
+}
+
+impl Arg {
+    /// The type that PostgreSQL gives an array of what is in this one.
+    pub(crate) fn postgres_type(&self) -> &'static str {
+        let Self::Column(values) = self else { return "unknown" };
+        match values.first() {
+            Some(Self::Int(_)) => "bigint[]",
+            Some(Self::Bool(_)) => "boolean[]",
+            Some(Self::Bytes(_)) => "bytea[]",
+            Some(Self::Uuid(_)) => "uuid[]",
+            Some(Self::Time(_)) => "timestamptz[]",
+            Some(Self::Json(_)) => "jsonb[]",
+            Some(Self::Text(_) | Self::Column(_)) | None => "text[]",
+        }
+    }
 }
 
 macro_rules! arg_from {
@@ -69,25 +87,53 @@ macro_rules! args {
 pub(crate) use args;
 
 macro_rules! bind {
-    ($sql:expr, $args:expr) => {
-        $args.into_iter().fold(sqlx::query($sql), |query, arg| match arg {
-            Arg::Text(v) => query.bind(v),
-            Arg::Int(v) => query.bind(v),
-            Arg::Bool(v) => query.bind(v),
-            Arg::Bytes(v) => query.bind(v),
-            Arg::Uuid(v) => query.bind(v),
-            Arg::Time(v) => query.bind(v),
-            Arg::Json(v) => query.bind(v),
-        })
+    ($query:expr, $arg:expr, $column:ident => $bind_column:expr) => {
+        match $arg {
+            Arg::Text(v) => $query.bind(v),
+            Arg::Int(v) => $query.bind(v),
+            Arg::Bool(v) => $query.bind(v),
+            Arg::Bytes(v) => $query.bind(v),
+            Arg::Uuid(v) => $query.bind(v),
+            Arg::Time(v) => $query.bind(v),
+            Arg::Json(v) => $query.bind(v),
+            Arg::Column($column) => $bind_column,
+        }
     };
 }
 
 fn for_sqlite(sql: SqlStr, args: Vec<Arg>) -> Query<'static, Sqlite, SqliteArguments> {
-    bind!(sql, args)
+    // Nobody makes columns for SQLite; its own words about a parameter that is not there would be as good as ours.
+    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, _column => query))
 }
 
 fn for_postgres(sql: SqlStr, args: Vec<Arg>) -> Query<'static, Postgres, PgArguments> {
-    bind!(sql, args)
+    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, column => bind_column(query, column)))
+}
+
+/// Binds values of one kind as an array.
+fn bind_column(
+    query: Query<'static, Postgres, PgArguments>,
+    column: Vec<Arg>,
+) -> Query<'static, Postgres, PgArguments> {
+    macro_rules! array {
+        ($variant:ident) => {
+            query.bind(
+                column
+                    .into_iter()
+                    .map(|value| if let Arg::$variant(value) = value { value } else { Default::default() })
+                    .collect::<Vec<_>>(),
+            )
+        };
+    }
+    match column.first() {
+        Some(Arg::Int(_)) => array!(Int),
+        Some(Arg::Bool(_)) => array!(Bool),
+        Some(Arg::Bytes(_)) => array!(Bytes),
+        Some(Arg::Uuid(_)) => array!(Uuid),
+        Some(Arg::Time(_)) => array!(Time),
+        Some(Arg::Json(_)) => array!(Json),
+        Some(Arg::Text(_) | Arg::Column(_)) | None => array!(Text),
+    }
 }
 
 /// A type that both databases give back.
@@ -133,6 +179,38 @@ impl Row {
         StoreError::Corrupt { store: self.store.to_string(), column: column.to_owned(), source: error.into() }
     }
 }
+
+/// How many rows an answer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Few,
+    Many,
+}
+
+impl Expected {
+    /// What SQLite answers. Its thread hands over each row by itself, and who waits for one is woken for each: of many, that
+    /// takes ten times as long as reading them. So for many nobody waits, but looks again a moment later.
+    async fn collect<T>(
+        self,
+        mut answers: impl Stream<Item = Result<T, sqlx::Error>> + Unpin,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        if self == Self::Few {
+            return answers.try_collect().await;
+        }
+        let mut collected = Vec::new();
+        loop {
+            match answers.try_next().now_or_never() {
+                Some(Ok(Some(answer))) => collected.push(answer),
+                Some(Ok(None)) => return Ok(collected),
+                Some(Err(error)) => return Err(error),
+                None => tokio::time::sleep(MOMENT).await,
+            }
+        }
+    }
+}
+
+/// The shortest that a timer measures; as many rows as wait at most take no longer.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Whom we talk to, and how long we wait for an answer.
 #[derive(Clone)]
@@ -193,10 +271,18 @@ impl Db {
 
     /// Reads, outside any transaction.
     pub(crate) async fn rows(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        let sql = sql.into_sql_str();
+        self.fetch(sql.into_sql_str(), args, Expected::Few).await
+    }
+
+    /// The same where there may be hundreds.
+    pub(crate) async fn many_rows(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+        self.fetch(sql.into_sql_str(), args, Expected::Many).await
+    }
+
+    async fn fetch(&self, sql: SqlStr, args: Vec<Arg>, expected: Expected) -> Result<Vec<Row>, StoreError> {
         match &self.pool {
             Pool::Sqlite { readers, .. } => {
-                let rows = self.line.bounded(for_sqlite(sql, args).fetch_all(readers)).await?;
+                let rows = self.line.bounded(expected.collect(for_sqlite(sql, args).fetch(readers))).await?;
                 Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
             }
             Pool::Postgres(pool) => {
@@ -213,24 +299,24 @@ impl Db {
 
     /// Reads with several statements, outside any transaction, and answers the rows of each. SQLite takes them as one
     /// text, see [`Tx::execute_all`].
-    pub(crate) async fn rows_of_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
+    pub(crate) async fn rows_of_all(
+        &self,
+        statements: Vec<Statement>,
+        expected: Expected,
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
         let mut answers = Vec::with_capacity(statements.len());
         match &self.pool {
             Pool::Sqlite { readers, .. } => {
                 let (sql, args) = joined(statements);
-                let read = async {
-                    let mut results = readers.fetch_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
-                    let mut rows = Vec::new();
-                    while let Some(result) = results.try_next().await? {
-                        match result {
-                            Either::Right(row) => rows.push(DriverRow::Sqlite(row)),
-                            // The end of one statement.
-                            Either::Left(_) => answers.push(self.line.name(rows.drain(..))),
-                        }
+                let results = readers.fetch_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
+                let mut rows = Vec::new();
+                for result in self.line.bounded(expected.collect(results)).await? {
+                    match result {
+                        Either::Right(row) => rows.push(DriverRow::Sqlite(row)),
+                        // The end of one statement.
+                        Either::Left(_) => answers.push(self.line.name(rows.drain(..))),
                     }
-                    Ok(())
-                };
-                self.line.bounded(read).await?;
+                }
             }
             Pool::Postgres(pool) => {
                 let mut connection = self.line.bounded(pool.acquire()).await?;
@@ -289,10 +375,18 @@ impl Tx {
     }
 
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        let sql = sql.into_sql_str();
+        self.fetch(sql.into_sql_str(), args, Expected::Few).await
+    }
+
+    /// The same where there may be hundreds.
+    pub(crate) async fn many_rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+        self.fetch(sql.into_sql_str(), args, Expected::Many).await
+    }
+
+    async fn fetch(&mut self, sql: SqlStr, args: Vec<Arg>, expected: Expected) -> Result<Vec<Row>, StoreError> {
         match &mut self.driver {
             DriverTx::Sqlite(tx) => {
-                let rows = self.line.bounded(for_sqlite(sql, args).fetch_all(&mut **tx)).await?;
+                let rows = self.line.bounded(expected.collect(for_sqlite(sql, args).fetch(&mut **tx))).await?;
                 Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
             }
             DriverTx::Postgres(tx) => {

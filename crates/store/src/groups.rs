@@ -11,13 +11,13 @@ impl Store {
     /// Every group, by name.
     pub async fn groups(&self) -> Result<Vec<Group>, StoreError> {
         let sql = "SELECT id, name, name_key, owner, created_at FROM groups ORDER BY name_key";
-        self.db.rows(sql, args![]).await?.iter().map(Row::group).collect()
+        self.db.many_rows(sql, args![]).await?.iter().map(Row::group).collect()
     }
 
     /// Every group with its links, by name.
     pub async fn all_groups(&self) -> Result<Vec<GroupState>, StoreError> {
         let sql = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.group_id IS NOT NULL");
-        let links = self.db.rows(sql, args![]).await?.iter().map(Row::link).collect::<Result<_, _>>()?;
+        let links = self.db.many_rows(sql, args![]).await?.iter().map(Row::link).collect::<Result<_, _>>()?;
         Ok(with_links(self.groups().await?, links))
     }
 
@@ -35,7 +35,7 @@ impl Store {
              ORDER BY users.username_key, m.owner"
         );
         let member = |row: &Row| Ok((row.user()?, Owner::from(row.get::<String>("owner")?)));
-        self.db.rows(sql, args![group]).await?.iter().map(member).collect()
+        self.db.many_rows(sql, args![group]).await?.iter().map(member).collect()
     }
 
     /// Groups directly in a group, by name.

@@ -96,7 +96,7 @@ impl Store {
             let digest = digest.try_into().map_err(|_| row.corrupt("rosters.digest", "not 16 bytes"))?;
             Ok((row.get("unique_id")?, digest))
         };
-        self.db.rows(sql, args![source]).await?.iter().map(pair).collect()
+        self.db.many_rows(sql, args![source]).await?.iter().map(pair).collect()
     }
 
     /// Writes rosters, new ones and others in place of what was there. Each is written whole; of two for one group the
@@ -143,7 +143,7 @@ impl Store {
 const PART: usize = 500;
 
 const PUT: Many = Many {
-    head: "INSERT INTO rosters (source, unique_id, dn_key, head, members, digest) VALUES ",
+    head: "INSERT INTO rosters (source, unique_id, dn_key, head, members, digest) ",
     lead: 0,
     columns: 6,
     tail: " ON CONFLICT (source, unique_id) DO UPDATE SET dn_key = excluded.dn_key, head = excluded.head, \

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use crate::db::{Arg, Row, args};
+use crate::db::{Arg, Expected, Row, args};
 use crate::many::LONGEST;
 use crate::users::user_columns;
 use crate::{EntityKind, Group, GroupState, Link, Membership, Owner, Store, StoreError, User, UserState, guard};
@@ -157,26 +157,14 @@ impl Store {
         Ok(requests.iter().map(snapshot).collect())
     }
 
-    /// Users with their links and memberships, by name, all in one go: for one person the second would cost as much as
-    /// the first.
+    /// Users with their links and memberships, by name. For one person all of it in one go: the second statement would cost
+    /// as much as the first. Of many, most may be new, or nobody's business: then there is nothing more to ask.
     async fn concerned(&self, source: &str, requests: &[SnapshotRequest]) -> Result<Vec<UserState>, StoreError> {
         // Several selects in one, each of which has an index. With OR between them PostgreSQL would read all users.
-        macro_rules! concerned {
-            () => {
-                "(SELECT own.user_id FROM links own WHERE own.source = $1 AND own.kind = 'user' AND own.unique_id IN ({}) \
-                 UNION SELECT named.id FROM users named WHERE named.username_key IN ({}) \
-                 UNION SELECT mailed.id FROM users mailed WHERE mailed.email_key <> '' AND mailed.email_key IN ({}))"
-            };
-        }
-        let users = concat!(
-            "SELECT ",
-            user_columns!(),
-            ", ",
-            link_columns!(),
-            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.id IN ",
-            concerned!()
-        );
-        let memberships = concat!(membership_query!(), " WHERE m.user_id IN ", concerned!());
+        const CONCERNED: &str = "SELECT own.user_id AS id FROM links own \
+             WHERE own.source = $1 AND own.kind = 'user' AND own.unique_id IN ({}) \
+             UNION SELECT named.id FROM users named WHERE named.username_key IN ({}) \
+             UNION SELECT mailed.id FROM users mailed WHERE mailed.email_key <> '' AND mailed.email_key IN ({})";
         let list = |keys: BTreeSet<&str>| -> Vec<Arg> {
             keys.into_iter().filter(|key| guard::findable(key)).map(Arg::from).collect()
         };
@@ -185,8 +173,41 @@ impl Store {
         let mails = list(requests.iter().filter_map(|request| request.email_key.as_deref()).collect());
         let lead = args![if guard::findable(source) { source } else { "" }];
         let lists: [&[Arg]; 3] = [&entries, &names, &mails];
-        let statements = [users, memberships].map(|sql| self.db.looking_up(sql, &lead, &lists));
-        let mut answers = self.db.rows_of_all(statements.into()).await?.into_iter();
+
+        if requests.len() == 1 {
+            return self.states_of(&format!("IN ({CONCERNED})"), &lead, &lists, Expected::Few).await;
+        }
+        let mut ids: Vec<Arg> = Vec::with_capacity(requests.len());
+        let asked = self.db.looking_up(CONCERNED, &lead, &lists);
+        for row in self.db.rows_of_all(vec![asked], Expected::Many).await?.iter().flatten() {
+            ids.push(Arg::Uuid(row.get("id")?));
+        }
+        let mut states = Vec::with_capacity(ids.len());
+        for part in ids.chunks(LONGEST) {
+            states.extend(self.states_of("IN ({})", &[], &[part], Expected::Many).await?);
+        }
+        states.sort_unstable_by(|a, b| a.user.username_key.cmp(&b.user.username_key));
+        Ok(states)
+    }
+
+    /// Users whose ID is among some, by name, with their links and memberships.
+    async fn states_of(
+        &self,
+        among: &str,
+        lead: &[Arg],
+        lists: &[&[Arg]],
+        expected: Expected,
+    ) -> Result<Vec<UserState>, StoreError> {
+        let users = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", ",
+            link_columns!(),
+            " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.id "
+        );
+        let memberships = concat!(membership_query!(), " WHERE m.user_id ");
+        let statements = [users, memberships].map(|sql| self.db.looking_up(&format!("{sql}{among}"), lead, lists));
+        let mut answers = self.db.rows_of_all(statements.into(), expected).await?.into_iter();
         let (rows, memberships) = (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
 
         let mut states: HashMap<Uuid, UserState> = HashMap::with_capacity(rows.len());

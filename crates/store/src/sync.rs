@@ -81,7 +81,7 @@ impl Store {
         };
         let mut after = String::new();
         loop {
-            let rows = self.db.rows(sql, args![source, &after, PAGE]).await?;
+            let rows = self.db.many_rows(sql, args![source, &after, PAGE]).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.get("unique_id")?;
             for row in &rows {
@@ -100,7 +100,7 @@ impl Store {
                    WHERE COALESCE(CAST(flags ->> 'is_active' AS TEXT), '') NOT IN ('true', '1') \
                    OR deactivated_by IS NOT NULL";
         let standing = |row: &Row| Ok((row.get("id")?, (row.get::<i32>("active")? != 0, row.deactivation()?)));
-        self.db.rows(sql, args![]).await?.iter().map(standing).collect()
+        self.db.many_rows(sql, args![]).await?.iter().map(standing).collect()
     }
 
     /// Names of users and groups linked to a source, by their local IDs; who is not linked to it is not in the answer.
@@ -185,7 +185,7 @@ impl Store {
     pub async fn subgroups(&self, owner: &Owner) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
         let sql = "SELECT child_id, parent_id FROM group_memberships WHERE owner = $1 ORDER BY child_id, parent_id";
         let pair = |row: &Row| Ok((row.get("child_id")?, row.get("parent_id")?));
-        self.db.rows(sql, args![owner]).await?.iter().map(pair).collect()
+        self.db.many_rows(sql, args![owner]).await?.iter().map(pair).collect()
     }
 
     /// How many users are linked to a source and active.

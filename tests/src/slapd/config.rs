@@ -91,7 +91,7 @@ fn database(builder: &SlapdBuilder, folder: &Path) -> String {
     let suffix = &builder.suffix;
     let mut text = format!(
         "sortvals member memberUid uniqueMember\ndatabase mdb\nsuffix \"{suffix}\"\nrootdn \"cn=root,{suffix}\"\n\
-         rootpw {password}\ndirectory {folder}/db\nmaxsize 4294967296\ndbnosync\n\
+         rootpw {password}\ndirectory {folder}/db\nmaxsize 17179869184\ndbnosync\n\
          index objectClass,entryUUID,entryCSN eq\nindex uid,cn,mail,member,memberUid,uniqueMember,uidNumber,gidNumber eq\n\
          limits dn.exact=\"cn=sync,ou=services,{suffix}\" size=unlimited time=unlimited\n",
         password = Slapd::ROOT_PASSWORD,

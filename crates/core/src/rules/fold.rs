@@ -13,6 +13,10 @@ use unicode_normalization::UnicodeNormalization;
 /// assert_ne!(fold("Domain Admins"), fold("Former Domain Admins"));
 /// ```
 pub fn fold(name: &str) -> String {
+    // Most names are, and nothing composes or folds in them but the case.
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     let composed: String = name.nfc().collect();
     unicase::UniCase::new(composed.as_str()).to_folded_case().nfc().collect()
 }
@@ -40,6 +44,14 @@ mod tests {
         ] {
             assert_eq!(fold(one), fold(other), "{one} and {other}");
         }
+    }
+
+    #[test]
+    fn ascii_folds_as_unicode_does() {
+        let ascii: String = (0..=127_u8).map(char::from).collect();
+        let folded: String = unicase::UniCase::new(ascii.as_str()).to_folded_case().nfc().collect();
+        assert_eq!(fold(&ascii), folded);
+        assert_eq!(fold(&ascii), ascii.nfkc().collect::<String>().to_lowercase());
     }
 
     #[test]

@@ -5,10 +5,10 @@
 
 use super::broken::Broken;
 use super::doubt;
-use super::people::BATCH;
 use super::removal::Gone;
 use super::rosters;
 use super::run::Run;
+use super::writing::BATCH;
 use crate::engine::ActiveSource;
 use crate::rules::{self, GroupGrant};
 use bindery_directory::{

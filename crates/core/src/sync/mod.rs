@@ -19,6 +19,7 @@ mod lease;
 mod links;
 mod live;
 mod nesting;
+mod outcome;
 mod people;
 mod recent;
 mod removal;
@@ -26,6 +27,7 @@ mod report;
 mod rosters;
 mod run;
 mod schedule;
+mod writing;
 
 pub use report::{
     IncompleteBase, MembershipTally, Mode, PlannedChange, Removal, SyncOutcome, SyncReason, SyncRun, Tally, Thing,
@@ -91,6 +93,8 @@ impl Engine {
                     done = tokio::time::timeout(limit, run.go()) => done.unwrap_or(Err(Broken::Timeout(limit))),
                     () = held.lost() => Err(Broken::LostLease),
                 };
+                // Whoever takes the lease next finds nothing under way.
+                run.abandon().await;
                 if let Err(broken) = done {
                     broken.tell(&mut run.report);
                 }

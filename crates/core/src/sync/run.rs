@@ -5,9 +5,10 @@ use super::broken::Broken;
 use super::doubt;
 use super::index::GroupIndex;
 use super::links::Links;
-use super::people::{BATCH, Decided, Leaving};
+use super::people::Decided;
 use super::report::{IncompleteBase, Mode, SyncRun};
 use super::rosters::Rosters;
+use super::writing::{BATCH, Flight, Leaving};
 use super::{Progress, Removals, SyncRequest};
 use crate::config::Removed;
 use crate::engine::{ActiveSource, Engine};
@@ -35,8 +36,10 @@ pub(super) struct Run<'a> {
     pub(super) leaving: Vec<Leaving>,
     /// People whose name belongs to somebody who may be about to leave.
     pub(super) postponed: Vec<Decided>,
-    /// The same, by their place in the batch that is being planned.
-    pub(super) postponed_now: Vec<usize>,
+    /// People who were in somebody's way, and have to be looked at again.
+    pub(super) again: Vec<Decided>,
+    /// What is being written.
+    pub(super) flight: Option<Flight>,
     pub(super) postponing: bool,
     /// Names that a dry run has given out.
     pub(super) claimed: HashSet<String>,
@@ -78,7 +81,8 @@ impl<'a> Run<'a> {
             prints: source.fingerprints.clone(),
             leaving: Vec::new(),
             postponed: Vec::new(),
-            postponed_now: Vec::new(),
+            again: Vec::new(),
+            flight: None,
             postponing: true,
             claimed: HashSet::new(),
             freed: HashSet::new(),
@@ -216,7 +220,7 @@ impl Run<'_> {
             for person in entries {
                 batch.extend(self.look(person, roster, &digests).await);
                 if batch.len() >= BATCH {
-                    self.write(std::mem::take(&mut batch)).await?;
+                    self.hand_over(std::mem::take(&mut batch)).await?;
                 }
             }
             for one in &unreadable {
@@ -224,7 +228,8 @@ impl Run<'_> {
             }
             self.tell_progress();
         }
-        self.write(batch).await?;
+        self.hand_over(batch).await?;
+        self.land_all().await?;
         self.servers.extend(listing.server());
         self.report.incomplete.extend(listing.shortcomings().iter().map(Into::into));
         Ok(())

@@ -54,7 +54,8 @@ CREATE TABLE links (
     account_ends TIMESTAMPTZ,
     password_changed TIMESTAMPTZ,
     parent_id    UUID REFERENCES groups (id) ON DELETE SET NULL,
-    PRIMARY KEY (source, kind, unique_id),
+    -- The ID comes first: lists of them are looked up, and a planner must not find all links of a source by this index.
+    PRIMARY KEY (unique_id, source, kind),
     -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.
     UNIQUE (user_id, source),
     CHECK ((kind = 'user' AND user_id IS NOT NULL AND group_id IS NULL)
@@ -65,10 +66,12 @@ CREATE INDEX links_parent ON links (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX links_dn ON links (dn_hash);
 CREATE INDEX links_absent ON links (source, kind) WHERE absent;
 
--- An owner is the slug of the source that gave a row, or empty for one given by hand.
+-- An owner is the slug of the source that gave a row, or empty for one given by hand. There are more of these than of all
+-- else together, and two foreign keys would take most of the time of a first sync: whoever writes one holds its user and its
+-- group, and whoever deletes one of those deletes these. A row whose user or group is gone all the same means nothing.
 CREATE TABLE memberships (
-    user_id  UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    group_id UUID NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    user_id  UUID NOT NULL,
+    group_id UUID NOT NULL,
     owner    TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (user_id, group_id, owner)
 );

@@ -54,7 +54,8 @@ CREATE TABLE links (
     account_ends TEXT,
     password_changed TEXT,
     parent_id    BLOB REFERENCES groups (id) ON DELETE SET NULL,
-    PRIMARY KEY (source, kind, unique_id),
+    -- The ID comes first: lists of them are looked up, and a planner must not find all links of a source by this index.
+    PRIMARY KEY (unique_id, source, kind),
     -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.
     UNIQUE (user_id, source),
     CHECK ((kind = 'user' AND user_id IS NOT NULL AND group_id IS NULL)
@@ -139,7 +140,7 @@ CREATE TABLE audit (
     address  TEXT NOT NULL,
     via      TEXT NOT NULL,
     detail   TEXT NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX audit_at ON audit (at, id);
 CREATE INDEX audit_user ON audit (user_id, at);
 

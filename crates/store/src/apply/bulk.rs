@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::changes::{created, link_args, set, user_args};
-use super::{GONE, LINK_GONE, MOVED};
+use super::{GONE, GROUP_GONE, LINK_GONE, MOVED};
 use crate::db::{Arg, Dialect, Tx, args};
 use crate::many::Many;
 use crate::users::user_columns;
-use crate::{Applied, Change, EntityKind, GroupRef, Link, NewAudit, Plan, StoreError, User, audit};
+use crate::{Applied, Change, EntityKind, GroupRef, Link, NewAudit, NewGroup, Plan, StoreError, User, audit};
 
 /// Plans that have nothing to do with each other and are made of nothing but what can be done for many at once.
 #[derive(Default)]
@@ -46,6 +46,7 @@ impl<'a> Gatherer<'a> {
 fn is_plain(change: &Change) -> bool {
     match change {
         Change::CreateUser(_)
+        | Change::CreateGroup(_)
         | Change::UpdateUser { .. }
         | Change::SetFlags { .. }
         | Change::SetDeactivatedBy { .. }
@@ -89,6 +90,7 @@ struct Bulk<'a> {
     taken: BTreeMap<Uuid, Taken<'a>>,
     /// Those of the taken whose rows are written, as they were and as they will be.
     rows: BTreeMap<Uuid, (Keys, User)>,
+    groups: Vec<&'a NewGroup>,
     links: Vec<&'a Link>,
     relinks: Vec<&'a Link>,
     memberships: BTreeMap<(Uuid, Uuid, &'a str), bool>,
@@ -121,6 +123,8 @@ pub(super) async fn run(tx: &mut Tx, plans: &[Plan], now: DateTime<Utc>) -> Resu
         bulk.change(tx, change)?;
     }
     bulk.write_users(tx, now).await?;
+    let groups = bulk.groups.iter().map(|new| args![new.id, &new.name, &new.name_key, &new.owner, now]).collect();
+    tx.write(INSERT_GROUPS, &[], groups).await?;
     bulk.write_links(tx).await?;
     bulk.write_memberships(tx).await?;
     let records = bulk.records.iter().map(|entry| audit::insert_args(entry, now)).collect();
@@ -212,6 +216,7 @@ impl<'a> Bulk<'a> {
                 self.user(*user)?.flags.extend(flags.clone());
             }
             Change::SetDeactivatedBy { user, by } => self.user(*user)?.deactivated_by.clone_from(by),
+            Change::CreateGroup(new) => self.groups.push(new),
             Change::Link(link) => self.links.push(link),
             Change::UpdateLink(link) => self.relinks.push(link),
             Change::AddMembership { user, group: GroupRef::Id(group), owner } => {
@@ -268,8 +273,22 @@ impl<'a> Bulk<'a> {
             let wanted = self.memberships.iter().filter(|(_, given)| **given == add);
             wanted.map(|((user, group, owner), _)| args![*user, *group, *owner]).collect()
         };
+        self.hold_groups(tx).await?;
         tx.write(LEAVE, &[], rows(false)).await?;
         tx.write(JOIN, &[], rows(true)).await.map(drop)
+    }
+
+    /// No group that somebody joins may go before we are done; their users are held already, or new.
+    async fn hold_groups(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        let joined = self.memberships.iter().filter(|(_, given)| **given);
+        let groups: BTreeSet<Uuid> = joined.map(|((_, group, _), _)| *group).collect();
+        let groups: Vec<Arg> = groups.into_iter().map(Arg::from).collect();
+        let lock = match tx.dialect() {
+            Dialect::Postgres => " ORDER BY id FOR KEY SHARE",
+            Dialect::Sqlite => "",
+        };
+        let found = tx.look_up(&format!("SELECT id FROM groups WHERE id IN ({{}}){lock}"), &[], &groups).await?;
+        if found.len() == groups.len() { Ok(()) } else { Err(StoreError::conflict(GROUP_GONE)) }
     }
 
     async fn end_sessions(&self, tx: &mut Tx) -> Result<BTreeMap<Uuid, u64>, StoreError> {
@@ -286,18 +305,21 @@ impl<'a> Bulk<'a> {
 
 const INSERT: Many = Many {
     head: "INSERT INTO users (id, username, username_key, first_name, last_name, email, email_key, display_name, path, \
-           profile, flags, password_hash, deactivated_by, live_groups, version, created_at, updated_at) VALUES ",
+           profile, flags, password_hash, deactivated_by, live_groups, version, created_at, updated_at) ",
     lead: 0,
     columns: 17,
     tail: "",
 };
+
+const INSERT_GROUPS: Many =
+    Many { head: "INSERT INTO groups (id, name, name_key, owner, created_at) ", lead: 0, columns: 5, tail: "" };
 
 /// Where no field with an index changed: an index is written even if its value stays.
 const UPDATE: Many = Many {
     head: "UPDATE users SET username = v.column2, first_name = v.column4, last_name = v.column5, email = v.column6, \
            display_name = v.column8, path = v.column9, profile = v.column10, flags = v.column11, \
            password_hash = v.column12, deactivated_by = v.column13, live_groups = v.column14, version = v.column15, \
-           updated_at = v.column16 FROM (VALUES ",
+           updated_at = v.column16 FROM (",
     lead: 0,
     columns: 16,
     tail: ") AS v WHERE users.id = v.column1",
@@ -308,14 +330,14 @@ const UPDATE_KEYS: Many = Many {
            last_name = v.column5, email = v.column6, email_key = v.column7, display_name = v.column8, \
            path = v.column9, profile = v.column10, flags = v.column11, password_hash = v.column12, \
            deactivated_by = v.column13, live_groups = v.column14, version = v.column15, updated_at = v.column16 \
-           FROM (VALUES ",
+           FROM (",
     lead: 0,
     columns: 16,
     tail: ") AS v WHERE users.id = v.column1",
 };
 
 const BUMP: Many = Many {
-    head: "UPDATE users SET version = version + 1, updated_at = $1 WHERE (id) IN (VALUES ",
+    head: "UPDATE users SET version = version + 1, updated_at = $1 WHERE (id) IN (",
     lead: 1,
     columns: 1,
     tail: ")",
@@ -323,7 +345,7 @@ const BUMP: Many = Many {
 
 /// Whatever changes a user, a fingerprint no longer vouches for what its write left: see `doubt` of a single plan.
 const DOUBT: Many = Many {
-    head: "UPDATE links SET fingerprint = NULL FROM (VALUES ",
+    head: "UPDATE links SET fingerprint = NULL FROM (",
     lead: 0,
     columns: 2,
     tail: ") AS v WHERE links.user_id = v.column1 AND links.source <> v.column2 AND links.fingerprint IS NOT NULL",
@@ -331,7 +353,7 @@ const DOUBT: Many = Many {
 
 const LINK: Many = Many {
     head: "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
-           given_fields, dn_hash, given_flags, live_groups, parent_id, account_ends, password_changed) VALUES ",
+           given_fields, dn_hash, given_flags, live_groups, parent_id, account_ends, password_changed) ",
     lead: 0,
     columns: 16,
     tail: "",
@@ -340,7 +362,8 @@ const LINK: Many = Many {
 const RELINK: Many = Many {
     head: "UPDATE links SET dn = v.column6, dn_key = v.column7, last_seen = v.column8, fingerprint = v.column9, \
            given_fields = v.column10, dn_hash = v.column11, given_flags = v.column12, \
-           live_groups = v.column13, parent_id = v.column14, account_ends = v.column15, password_changed = v.column16, absent = FALSE FROM (VALUES ",
+           live_groups = v.column13, parent_id = v.column14, account_ends = v.column15, \
+           password_changed = v.column16, absent = FALSE FROM (",
     lead: 0,
     columns: 16,
     tail: ") AS v WHERE links.kind = v.column1 AND links.source = v.column2 AND links.unique_id = v.column3 \
@@ -350,14 +373,14 @@ const RELINK: Many = Many {
 /// SQLite finds the index for the result of a SELECT, not for bare VALUES.
 const LEAVE: Many = Many {
     head: "DELETE FROM memberships WHERE (user_id, group_id, owner) IN \
-           (SELECT v.column1, v.column2, v.column3 FROM (VALUES ",
+           (SELECT v.column1, v.column2, v.column3 FROM (",
     lead: 0,
     columns: 3,
     tail: ") AS v)",
 };
 
 const JOIN: Many = Many {
-    head: "INSERT INTO memberships (user_id, group_id, owner) VALUES ",
+    head: "INSERT INTO memberships (user_id, group_id, owner) ",
     lead: 0,
     columns: 3,
     tail: " ON CONFLICT (user_id, group_id, owner) DO NOTHING",

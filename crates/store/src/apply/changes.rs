@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{GONE, LINK_GONE, Run};
-use crate::db::{Arg, args};
+use super::{GONE, GROUP_GONE, LINK_GONE, Run};
+use crate::db::{Arg, Dialect, args};
 use crate::sync::dn_hash;
 use crate::{
     Change, Deactivation, EntityKind, Field, GroupRef, Link, NewGroup, NewSession, NewUser, Owner, StoreError, User,
@@ -35,7 +35,7 @@ impl Run<'_> {
             Change::RenameGroup { group, name, name_key } => {
                 let group = self.group(group).await?;
                 let sql = "UPDATE groups SET name = $2, name_key = $3 WHERE id = $1";
-                self.must(sql, args![group, name, name_key], "the group is gone")
+                self.must(sql, args![group, name, name_key], GROUP_GONE)
             }
             Change::DeleteGroup { group } => self.delete_group(group).await,
             Change::Link(link) => self.link(link),
@@ -142,7 +142,9 @@ impl Run<'_> {
         self.end_sessions("DELETE FROM sessions WHERE user_id = $1 RETURNING user_id", args![user]).await?;
         self.users.remove(&user);
         self.dirty.remove(&user);
-        self.may("DELETE FROM users WHERE id = $1", args![user])
+        self.may("DELETE FROM users WHERE id = $1", args![user])?;
+        // Whoever is writing one held the user until now.
+        self.may("DELETE FROM memberships WHERE user_id = $1", args![user])
     }
 
     fn create_group(&mut self, new: &NewGroup) -> Result<(), StoreError> {
@@ -158,7 +160,9 @@ impl Run<'_> {
         let sql = "UPDATE links SET fingerprint = NULL WHERE fingerprint IS NOT NULL \
                    AND user_id IN (SELECT user_id FROM memberships WHERE group_id = $1)";
         self.may(sql, args![group])?;
-        self.may("DELETE FROM groups WHERE id = $1", args![group])
+        self.may("DELETE FROM groups WHERE id = $1", args![group])?;
+        // Whoever is writing one held the group until now.
+        self.may("DELETE FROM memberships WHERE group_id = $1", args![group])
     }
 
     fn link(&mut self, link: &Link) -> Result<(), StoreError> {
@@ -188,9 +192,19 @@ impl Run<'_> {
 
     async fn add_membership(&mut self, user: Uuid, group: &GroupRef, owner: &Owner) -> Result<(), StoreError> {
         let group = self.group(group).await?;
-        let sql = "INSERT INTO memberships (user_id, group_id, owner) VALUES ($1, $2, $3) \
-                   ON CONFLICT (user_id, group_id, owner) DO NOTHING";
-        self.may(sql, args![user, group, owner])
+        // The user is held by this plan already, and the group is from here on.
+        let sql = match self.tx.dialect() {
+            Dialect::Postgres => {
+                "INSERT INTO memberships (user_id, group_id, owner) \
+                 SELECT $1, held.id, $3 FROM (SELECT id FROM groups WHERE id = $2 FOR KEY SHARE) AS held \
+                 ON CONFLICT (user_id, group_id, owner) DO UPDATE SET owner = excluded.owner"
+            }
+            Dialect::Sqlite => {
+                "INSERT INTO memberships (user_id, group_id, owner) SELECT $1, id, $3 FROM groups WHERE id = $2 \
+                 ON CONFLICT (user_id, group_id, owner) DO UPDATE SET owner = excluded.owner"
+            }
+        };
+        self.must(sql, args![user, group, owner], GROUP_GONE)
     }
 
     fn start_session(&mut self, new: &NewSession) -> Result<(), StoreError> {
@@ -215,7 +229,7 @@ impl Run<'_> {
 
     /// The ID of a group that has to exist.
     async fn group(&mut self, group: &GroupRef) -> Result<Uuid, StoreError> {
-        self.find_group(group).await?.ok_or_else(|| StoreError::conflict("the group is gone"))
+        self.find_group(group).await?.ok_or_else(|| StoreError::conflict(GROUP_GONE))
     }
 
     async fn find_group(&mut self, group: &GroupRef) -> Result<Option<Uuid>, StoreError> {

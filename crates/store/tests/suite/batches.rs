@@ -18,6 +18,8 @@ on_both!(
     a_hand_that_changes_a_user_takes_the_fingerprint_away,
     the_own_plan_of_a_source_keeps_its_fingerprint,
     a_deleted_group_takes_the_fingerprints_of_its_members,
+    nobody_joins_a_group_that_is_gone,
+    no_membership_outlives_its_user_or_its_group,
 );
 
 fn member(user: u128, group: u128) -> Change {
@@ -265,4 +267,33 @@ async fn a_deleted_group_takes_the_fingerprints_of_its_members(place: Place) {
     apply(&store, vec![Change::DeleteGroup { group: GroupRef::Id(id(9001)) }]).await;
     assert_eq!(fingerprints(&store, 1).await, [false, false]);
     assert_eq!(fingerprints(&store, 50).await, [true]);
+}
+
+async fn nobody_joins_a_group_that_is_gone(place: Place) {
+    let store = place.open().await;
+    groups(&store).await;
+    let plan = |n: u128| {
+        let group = if n == 7 { 9999 } else { 9001 };
+        Plan::from(vec![Change::CreateUser(new_user(n, &format!("User{n}"))), member(n, group)])
+    };
+    let plans: Vec<Plan> = (1..=20).map(plan).collect();
+    let results = store.apply_batch(&plans, at(1)).await.unwrap();
+    let refused: Vec<usize> = (0..20).filter(|at| results[*at].is_err()).collect();
+    assert_eq!(refused, [6]);
+    assert!(results[6].as_ref().unwrap_err().is_conflict());
+    assert_eq!(store.count_memberships(&"corp".into()).await.unwrap(), 19);
+    assert!(store.user(id(7)).await.unwrap().is_none());
+}
+
+async fn no_membership_outlives_its_user_or_its_group(place: Place) {
+    let store = place.open().await;
+    groups(&store).await;
+    let plans: Vec<Plan> = (1..=10)
+        .map(|n| Plan::from(vec![Change::CreateUser(new_user(n, &format!("User{n}"))), member(n, 9001)]))
+        .collect();
+    all_ok(&store.apply_batch(&plans, at(1)).await.unwrap());
+    apply(&store, vec![Change::DeleteUser { user: id(1) }]).await;
+    assert_eq!(store.count_memberships(&"corp".into()).await.unwrap(), 9);
+    apply(&store, vec![Change::DeleteGroup { group: GroupRef::Id(id(9001)) }]).await;
+    assert_eq!(store.count_memberships(&"corp".into()).await.unwrap(), 0);
 }

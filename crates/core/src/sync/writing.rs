@@ -1,0 +1,311 @@
+//! What was decided becomes plans, and plans are carried out: those of one batch while the next is read and planned.
+//!
+//! Nothing is decided here. Whoever is in somebody's way is looked at again once that one is through.
+
+use super::broken::Broken;
+use super::outcome::{Action, action, field_names, shuts_out, takes_name};
+use super::people::Decided;
+use super::report::Thing;
+use super::run::Run;
+use crate::Reason;
+use crate::engine::chain;
+use crate::events::Event;
+use crate::reconcile::{self, Terms, ends_sessions, username_key};
+use bindery_store::{Applied, Change, GroupRef, Plan, Snapshot, SnapshotRequest, StoreError};
+use std::collections::HashSet;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+/// People whose plans go into one transaction.
+pub(super) const BATCH: usize = 500;
+/// Somebody else may write at the same time; more often than this it is no accident.
+const TRIES: usize = 4;
+
+/// A membership that goes once all removals are known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaving {
+    pub(super) user: Uuid,
+    pub(super) group: Uuid,
+}
+
+/// A plan, and whom to count for what once it is written.
+struct Planned {
+    decided: Decided,
+    plan: Plan,
+    user: Uuid,
+    action: Action,
+}
+
+/// What is to be done about somebody.
+enum Next {
+    Write(Plan, Uuid, Action),
+    /// Their name belongs to somebody who may be about to leave.
+    Postpone,
+    /// Nothing, and they are counted.
+    Nothing,
+}
+
+/// The plans of a batch.
+struct Prepared {
+    planned: Vec<Planned>,
+    /// Names that they take.
+    names: HashSet<String>,
+}
+
+type Results = Result<(Vec<Plan>, Vec<Result<Applied, StoreError>>), StoreError>;
+
+/// Plans that are being carried out.
+pub(super) struct Flight {
+    planned: Vec<Planned>,
+    names: HashSet<String>,
+    /// The memberships that each of the plans would have ended.
+    leaving: Vec<Vec<Uuid>>,
+    task: AbortOnDropHandle<Results>,
+}
+
+impl Run<'_> {
+    /// Writes what was decided about several people, all of it.
+    pub(super) async fn write(&mut self, batch: Vec<Decided>) -> Result<(), Broken> {
+        self.hand_over(batch).await?;
+        self.land_all().await
+    }
+
+    /// Begins to write what was decided about several people, once the batch before is written. Nothing is certain
+    /// before [`land_all`](Self::land_all).
+    pub(super) async fn hand_over(&mut self, batch: Vec<Decided>) -> Result<(), Broken> {
+        let prepared = self.prepare(batch).await?;
+        self.land().await?;
+        if !self.again.is_empty() {
+            self.land_all().await?;
+        }
+        self.launch(prepared);
+        Ok(())
+    }
+
+    /// Sees to the end what was begun. Those who were in each other's way go one after the other.
+    pub(super) async fn land_all(&mut self) -> Result<(), Broken> {
+        for _ in 0..TRIES {
+            self.land().await?;
+            let again = std::mem::take(&mut self.again);
+            if again.is_empty() {
+                return Ok(());
+            }
+            let prepared = self.prepare(again).await?;
+            self.launch(prepared);
+        }
+        self.land().await?;
+        for decided in std::mem::take(&mut self.again) {
+            self.failed(&decided.person, "they kept changing while they were being written; the next run tries again");
+        }
+        Ok(())
+    }
+
+    /// Gives up what is being written. When this returns, it was written or it was not.
+    pub(super) async fn abandon(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            flight.task.abort();
+            let _ = flight.task.await;
+        }
+    }
+
+    /// Plans for a batch, by what is stored now: what is being written at the moment may make one of them a conflict, and
+    /// that person is looked at again.
+    async fn prepare(&mut self, batch: Vec<Decided>) -> Result<Prepared, Broken> {
+        let requests: Vec<SnapshotRequest> = batch.iter().map(|decided| self.request(decided)).collect();
+        let asked = requests.iter().map(|request| SnapshotRequest {
+            group_keys: Vec::new(),
+            group_entries: Vec::new(),
+            ..request.clone()
+        });
+        let snapshots = self.engine.store().snapshots(&asked.collect::<Vec<_>>()).await?;
+        let (mut planned, mut names) = (Vec::with_capacity(batch.len()), HashSet::new());
+        for (decided, (request, mut snapshot)) in batch.into_iter().zip(requests.iter().zip(snapshots)) {
+            // Whoever comes after somebody of the same name has to see them first.
+            let name = decided.decision.as_ref().ok().map(|decision| username_key(&decision.username));
+            if name.as_ref().is_some_and(|name| names.contains(name) || self.takes_off(name)) {
+                self.again.push(decided);
+                continue;
+            }
+            if name.as_ref().is_some_and(|name| self.claimed.contains(name)) && !decided.linked {
+                self.failed(&decided.person, "another entry of this run takes the same name");
+                continue;
+            }
+            if snapshot.by_username.as_ref().is_some_and(|holder| self.freed.contains(&holder.user.username_key)) {
+                snapshot.by_username = None;
+            }
+            snapshot.groups = self.groups.pick(request);
+            match self.plan(&decided, &snapshot) {
+                Next::Write(plan, user, action) => {
+                    // A group that this plan makes is there for whoever comes next.
+                    self.groups.learn(&plan, self.now);
+                    names.extend(takes_name(&plan).then_some(name).flatten());
+                    planned.push(Planned { decided, plan, user, action });
+                }
+                Next::Postpone => self.postponed.push(decided),
+                Next::Nothing => {}
+            }
+        }
+        if self.request.dry_run {
+            self.claimed.extend(names.iter().cloned());
+        }
+        Ok(Prepared { planned, names })
+    }
+
+    /// Whether somebody who is being written takes this name.
+    fn takes_off(&self, name: &str) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.names.contains(name))
+    }
+
+    fn request(&self, decided: &Decided) -> SnapshotRequest {
+        let terms = self.source.terms();
+        match &decided.decision {
+            Ok(decision) => reconcile::request(terms, &decided.person, decision),
+            Err(refused) if decided.linked && ends_sessions(refused.reason) => {
+                reconcile::refusal_request(terms, &decided.person, refused)
+            }
+            // Of the same source as the others, so that all are asked for together.
+            Err(_) => SnapshotRequest { source: terms.source.to_owned(), ..SnapshotRequest::default() },
+        }
+    }
+
+    fn plan(&mut self, decided: &Decided, snapshot: &Snapshot) -> Next {
+        let source = self.source.clone();
+        let terms = Terms { fingerprint: decided.fingerprint, ..source.terms() };
+        let (engine, person) = (self.engine.clone(), &decided.person);
+        let mut ids = || engine.new_id();
+        match &decided.decision {
+            Ok(decision) => match reconcile::reconcile(terms, person, decision, snapshot, self.now, &mut ids) {
+                Ok(reconciled) => {
+                    let action = action(reconciled.standing, &reconciled.plan);
+                    Next::Write(reconciled.plan, reconciled.user, action)
+                }
+                Err(refused) if refused.reason == Reason::AccountConflict && self.frees_names() => Next::Postpone,
+                Err(refused) => {
+                    self.refused(person, &refused);
+                    Next::Nothing
+                }
+            },
+            Err(refused) => {
+                let plan = if decided.linked && ends_sessions(refused.reason) {
+                    reconcile::shut_out(terms, person, refused, snapshot, self.now, &mut ids)
+                } else {
+                    None
+                };
+                let (Some(plan), Some(linked)) = (plan, &snapshot.linked) else {
+                    self.refused(person, refused);
+                    return Next::Nothing;
+                };
+                let action = if shuts_out(&plan) { Action::Deactivate } else { Action::Skip };
+                Next::Write(plan, linked.user.id, action)
+            }
+        }
+    }
+
+    /// Begins to carry out plans.
+    fn launch(&mut self, Prepared { mut planned, names }: Prepared) {
+        if planned.is_empty() {
+            return;
+        }
+        let leaving = planned.iter_mut().map(|one| withhold(&mut one.plan)).collect();
+        let plans: Vec<Plan> = planned.iter_mut().map(|one| std::mem::take(&mut one.plan)).collect();
+        let (store, now, dry_run) = (self.engine.store().clone(), self.engine.now(), self.request.dry_run);
+        let task = async move {
+            let results = if dry_run {
+                plans.iter().map(|_| Ok(Applied::default())).collect()
+            } else {
+                store.apply_batch(&plans, now).await?
+            };
+            Ok((plans, results))
+        };
+        self.flight = Some(Flight { planned, names, leaving, task: AbortOnDropHandle::new(tokio::spawn(task)) });
+    }
+
+    /// Waits for what is being written, and counts it. A conflict concerns its own plan only.
+    async fn land(&mut self) -> Result<(), Broken> {
+        let Some(Flight { planned, leaving, task, .. }) = self.flight.take() else { return Ok(()) };
+        let (plans, results) = match task.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(done) => done?,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(_)) => return Err(Broken::Run("the program ends".to_owned())),
+        };
+        // What a plan that was not carried out would have done to groups is not so.
+        if results.iter().any(Result::is_err) {
+            self.load_groups().await?;
+        }
+        for (((one, plan), leaving), result) in planned.into_iter().zip(plans).zip(leaving).zip(results) {
+            match result {
+                Ok(_) => {
+                    self.leaving.extend(leaving.into_iter().map(|group| Leaving { user: one.user, group }));
+                    self.count(&one, &plan);
+                }
+                Err(error) if error.is_conflict() => self.again.push(one.decided),
+                Err(error) if error.is_unavailable() => return Err(error.into()),
+                Err(error) => self.failed(&one.decided.person, &chain(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, one: &Planned, plan: &Plan) {
+        let tally = &mut self.report.users;
+        match one.action {
+            Action::Create => tally.created += 1,
+            Action::Update => tally.updated += 1,
+            Action::Nothing => tally.unchanged += 1,
+            Action::Deactivate => tally.deactivated += 1,
+            Action::Reactivate => tally.reactivated += 1,
+            Action::Skip => tally.skipped += 1,
+        }
+        let added = plan.changes.iter().filter(|change| matches!(change, Change::AddMembership { .. }));
+        self.report.memberships.added += added.count() as u64;
+        if self.request.dry_run {
+            self.foretell(one, plan);
+            return;
+        }
+        if one.action != Action::Nothing {
+            if one.action != Action::Create {
+                self.engine.forget_user(one.user);
+            }
+            let source = self.source.slug.clone();
+            self.engine.tell(&Event::Synced { source, user: one.user, changed: true });
+        }
+    }
+
+    /// Lists what a plan would change.
+    fn foretell(&mut self, one: &Planned, plan: &Plan) {
+        let name = one.decided.decision.as_ref().map_or_else(
+            |refused| refused.decision.as_ref().map_or("", |decision| decision.username.as_str()),
+            |decision| decision.username.as_str(),
+        );
+        if let Some(word) = one.action.word() {
+            self.report.change(Thing::User, name, word, field_names(plan));
+        }
+        for change in &plan.changes {
+            if let Change::AddMembership { group, .. } = change {
+                let group = self.groups.name_of(group);
+                self.report.change(Thing::Membership, &format!("{name} in {group}"), "add", Vec::new());
+            }
+        }
+    }
+}
+
+/// Takes the removal of memberships out of a plan: how many there are decides whether they may be carried out.
+/// Nothing vouches for the user until they have been.
+fn withhold(plan: &mut Plan) -> Vec<Uuid> {
+    let mut groups = Vec::new();
+    plan.changes.retain(|change| match change {
+        Change::RemoveMembership { group: GroupRef::Id(group), .. } => {
+            groups.push(*group);
+            false
+        }
+        _ => true,
+    });
+    if !groups.is_empty() {
+        for change in &mut plan.changes {
+            if let Change::Link(link) | Change::UpdateLink(link) = change {
+                link.fingerprint = None;
+            }
+        }
+    }
+    groups
+}
