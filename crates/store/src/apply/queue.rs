@@ -106,15 +106,21 @@ impl Drop for Service {
 }
 
 async fn serve(db: &Db, batch: Vec<Waiting>) {
-    let done = if batch.len() > 1 { together(db, &batch).await.ok() } else { None };
+    let done = if batch.len() > 1 { Some(together(db, &batch).await) } else { None };
     match done {
-        Some(results) => {
+        Some(Ok(results)) => {
             for (waiting, applied) in batch.into_iter().zip(results) {
                 let _ = waiting.answer.send(Ok(applied));
             }
         }
-        // Nothing was written. One of them is a conflict, or the database is in trouble: each finds out for itself.
-        None => {
+        // Where no answer came to the commit, it may have been written: nobody does it twice.
+        Some(Err(StoreError::Unavailable { store, trouble, .. })) => {
+            for waiting in batch {
+                let _ = waiting.answer.send(Err(StoreError::unavailable(&store, trouble)));
+            }
+        }
+        // Nothing was written. One of them is a conflict: each finds out for itself.
+        Some(Err(_)) | None => {
             for waiting in batch {
                 let result = alone(db, &waiting.plan, waiting.now).await;
                 let _ = waiting.answer.send(result);
