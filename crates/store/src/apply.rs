@@ -61,8 +61,8 @@ impl Store {
     /// cannot be stored is left out, and the others are kept.
     ///
     /// Plans next to each other that concern different users and entries, and are made of nothing but new users and
-    /// groups, fields, flags, links, memberships of groups by ID, ended sessions and lines of the audit, are carried out together, in no
-    /// particular order: that is many times faster.
+    /// groups, fields, flags, links, memberships of groups by ID, ended sessions and lines of the audit, are carried out
+    /// together, in no particular order: that is many times faster.
     ///
     /// SQLite lets nobody else write meanwhile. A thousand plans are some tens of milliseconds.
     ///

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use futures::{FutureExt, Stream, TryStreamExt};
+use futures::TryStreamExt;
 use serde_json::Value as Json;
 use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
 use sqlx::query::Query;
@@ -16,6 +16,7 @@ use sqlx::{AssertSqlSafe, Decode, Either, Executor, Row as _, SqlSafeStr, SqlStr
 use uuid::Uuid;
 
 use crate::apply::Queue;
+use crate::how_many::HowMany;
 use crate::watch::{self, Revocations};
 use crate::{StoreError, Trouble};
 
@@ -180,38 +181,6 @@ impl Row {
     }
 }
 
-/// How many rows an answer may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expected {
-    Few,
-    Many,
-}
-
-impl Expected {
-    /// What SQLite answers. Its thread hands over each row by itself, and who waits for one is woken for each: of many, that
-    /// takes ten times as long as reading them. So for many nobody waits, but looks again a moment later.
-    async fn collect<T>(
-        self,
-        mut answers: impl Stream<Item = Result<T, sqlx::Error>> + Unpin,
-    ) -> Result<Vec<T>, sqlx::Error> {
-        if self == Self::Few {
-            return answers.try_collect().await;
-        }
-        let mut collected = Vec::new();
-        loop {
-            match answers.try_next().now_or_never() {
-                Some(Ok(Some(answer))) => collected.push(answer),
-                Some(Ok(None)) => return Ok(collected),
-                Some(Err(error)) => return Err(error),
-                None => tokio::time::sleep(MOMENT).await,
-            }
-        }
-    }
-}
-
-/// The shortest that a timer measures; as many rows as wait at most take no longer.
-const MOMENT: Duration = Duration::from_millis(1);
-
 /// Whom we talk to, and how long we wait for an answer.
 #[derive(Clone)]
 pub(crate) struct Line {
@@ -271,18 +240,18 @@ impl Db {
 
     /// Reads, outside any transaction.
     pub(crate) async fn rows(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        self.fetch(sql.into_sql_str(), args, Expected::Few).await
+        self.fetch(sql.into_sql_str(), args, HowMany::Few).await
     }
 
     /// The same where there may be hundreds.
     pub(crate) async fn many_rows(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        self.fetch(sql.into_sql_str(), args, Expected::Many).await
+        self.fetch(sql.into_sql_str(), args, HowMany::Many).await
     }
 
-    async fn fetch(&self, sql: SqlStr, args: Vec<Arg>, expected: Expected) -> Result<Vec<Row>, StoreError> {
+    async fn fetch(&self, sql: SqlStr, args: Vec<Arg>, how_many: HowMany) -> Result<Vec<Row>, StoreError> {
         match &self.pool {
             Pool::Sqlite { readers, .. } => {
-                let rows = self.line.bounded(expected.collect(for_sqlite(sql, args).fetch(readers))).await?;
+                let rows = self.line.bounded(how_many.collect(for_sqlite(sql, args).fetch(readers))).await?;
                 Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
             }
             Pool::Postgres(pool) => {
@@ -302,7 +271,7 @@ impl Db {
     pub(crate) async fn rows_of_all(
         &self,
         statements: Vec<Statement>,
-        expected: Expected,
+        how_many: HowMany,
     ) -> Result<Vec<Vec<Row>>, StoreError> {
         let mut answers = Vec::with_capacity(statements.len());
         match &self.pool {
@@ -310,7 +279,7 @@ impl Db {
                 let (sql, args) = joined(statements);
                 let results = readers.fetch_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
                 let mut rows = Vec::new();
-                for result in self.line.bounded(expected.collect(results)).await? {
+                for result in self.line.bounded(how_many.collect(results)).await? {
                     match result {
                         Either::Right(row) => rows.push(DriverRow::Sqlite(row)),
                         // The end of one statement.
@@ -375,18 +344,18 @@ impl Tx {
     }
 
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        self.fetch(sql.into_sql_str(), args, Expected::Few).await
+        self.fetch(sql.into_sql_str(), args, HowMany::Few).await
     }
 
     /// The same where there may be hundreds.
     pub(crate) async fn many_rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        self.fetch(sql.into_sql_str(), args, Expected::Many).await
+        self.fetch(sql.into_sql_str(), args, HowMany::Many).await
     }
 
-    async fn fetch(&mut self, sql: SqlStr, args: Vec<Arg>, expected: Expected) -> Result<Vec<Row>, StoreError> {
+    async fn fetch(&mut self, sql: SqlStr, args: Vec<Arg>, how_many: HowMany) -> Result<Vec<Row>, StoreError> {
         match &mut self.driver {
             DriverTx::Sqlite(tx) => {
-                let rows = self.line.bounded(expected.collect(for_sqlite(sql, args).fetch(&mut **tx))).await?;
+                let rows = self.line.bounded(how_many.collect(for_sqlite(sql, args).fetch(&mut **tx))).await?;
                 Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
             }
             DriverTx::Postgres(tx) => {

@@ -28,6 +28,7 @@ mod db;
 mod error;
 mod groups;
 mod guard;
+mod how_many;
 mod leases;
 mod many;
 mod model;

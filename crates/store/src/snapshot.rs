@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use crate::db::{Arg, Expected, Row, args};
+use crate::db::{Arg, Row, args};
+use crate::how_many::HowMany;
 use crate::many::LONGEST;
 use crate::users::user_columns;
 use crate::{EntityKind, Group, GroupState, Link, Membership, Owner, Store, StoreError, User, UserState, guard};
@@ -175,16 +176,16 @@ impl Store {
         let lists: [&[Arg]; 3] = [&entries, &names, &mails];
 
         if requests.len() == 1 {
-            return self.states_of(&format!("IN ({CONCERNED})"), &lead, &lists, Expected::Few).await;
+            return self.states_of(&format!("IN ({CONCERNED})"), &lead, &lists, HowMany::Few).await;
         }
         let mut ids: Vec<Arg> = Vec::with_capacity(requests.len());
         let asked = self.db.looking_up(CONCERNED, &lead, &lists);
-        for row in self.db.rows_of_all(vec![asked], Expected::Many).await?.iter().flatten() {
+        for row in self.db.rows_of_all(vec![asked], HowMany::Many).await?.iter().flatten() {
             ids.push(Arg::Uuid(row.get("id")?));
         }
         let mut states = Vec::with_capacity(ids.len());
         for part in ids.chunks(LONGEST) {
-            states.extend(self.states_of("IN ({})", &[], &[part], Expected::Many).await?);
+            states.extend(self.states_of("IN ({})", &[], &[part], HowMany::Many).await?);
         }
         states.sort_unstable_by(|a, b| a.user.username_key.cmp(&b.user.username_key));
         Ok(states)
@@ -196,7 +197,7 @@ impl Store {
         among: &str,
         lead: &[Arg],
         lists: &[&[Arg]],
-        expected: Expected,
+        how_many: HowMany,
     ) -> Result<Vec<UserState>, StoreError> {
         let users = concat!(
             "SELECT ",
@@ -207,7 +208,7 @@ impl Store {
         );
         let memberships = concat!(membership_query!(), " WHERE m.user_id ");
         let statements = [users, memberships].map(|sql| self.db.looking_up(&format!("{sql}{among}"), lead, lists));
-        let mut answers = self.db.rows_of_all(statements.into(), expected).await?.into_iter();
+        let mut answers = self.db.rows_of_all(statements.into(), how_many).await?.into_iter();
         let (rows, memberships) = (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
 
         let mut states: HashMap<Uuid, UserState> = HashMap::with_capacity(rows.len());

@@ -190,7 +190,7 @@ impl Store {
 
     /// How many users are linked to a source and active.
     pub async fn count_active(&self, source: &str) -> Result<u64, StoreError> {
-        // Those who are not active are few, and found by themselves.
+        // Those who are not active are few. PostgreSQL finds them by an index of theirs; SQLite goes through the links.
         let sql = "SELECT (SELECT count(*) FROM links WHERE source = $1 AND kind = 'user') - \
                    (SELECT count(*) FROM users u JOIN links l ON l.user_id = u.id AND l.source = $1 AND l.kind = 'user' \
                     WHERE COALESCE(CAST(u.flags ->> 'is_active' AS TEXT), '') NOT IN ('true', '1')) AS count";

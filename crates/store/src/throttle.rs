@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
 
-use crate::db::{Arg, Expected, Row, Statement, Tx, args, placeholders};
+use crate::db::{Arg, Row, Statement, Tx, args, placeholders};
+use crate::how_many::HowMany;
 use crate::{Store, StoreError};
 
 /// What attempts are counted for.
@@ -116,7 +117,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<usize>, StoreError> {
         let failures = Failures::of(limits, window, now);
-        let answers = self.db.rows_of_all(vec![failures.statement()], Expected::Few).await?;
+        let answers = self.db.rows_of_all(vec![failures.statement()], HowMany::Few).await?;
         failures.count(&answers.into_iter().next().unwrap_or_default())
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::db::{Expected, Row, Statement, args};
+use crate::db::{Row, Statement, args};
+use crate::how_many::HowMany;
 use crate::snapshot::{joined_links, link_columns};
 use crate::throttle::Failures;
 use crate::{Deactivation, Flags, Limit, Link, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
@@ -72,7 +73,7 @@ impl Store {
 
     /// The user with this folded name and their links, from one query.
     pub async fn user_with_links(&self, username_key: &str) -> Result<Option<(User, Vec<Link>)>, StoreError> {
-        let answers = self.db.rows_of_all(vec![with_links(username_key)], Expected::Few).await?;
+        let answers = self.db.rows_of_all(vec![with_links(username_key)], HowMany::Few).await?;
         first_with_links(&answers.into_iter().next().unwrap_or_default())
     }
 
@@ -85,7 +86,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(Option<(User, Vec<Link>)>, Vec<usize>), StoreError> {
         let failures = Failures::of(limits, window, now);
-        let answers = self.db.rows_of_all(vec![with_links(username_key), failures.statement()], Expected::Few).await?;
+        let answers = self.db.rows_of_all(vec![with_links(username_key), failures.statement()], HowMany::Few).await?;
         let mut answers = answers.into_iter();
         let user = first_with_links(&answers.next().unwrap_or_default())?;
         Ok((user, failures.count(&answers.next().unwrap_or_default())?))

@@ -4,6 +4,7 @@
 //! What they were is kept like the member lists of the others, and compared.
 
 use super::broken::Broken;
+use super::doubt;
 use super::rosters::head;
 use super::run::Run;
 use crate::engine::{ActiveSource, Engine};
@@ -51,8 +52,7 @@ impl Aside {
     }
 
     pub(super) async fn load(engine: &Engine, source: &ActiveSource) -> Result<Self, Broken> {
-        let stored = engine.store().position(&source.slug, APART).await?.unwrap_or_default();
-        Ok(serde_json::from_value(stored).unwrap_or_default())
+        Ok(doubt::kept(engine.store(), source, APART).await?)
     }
 
     pub(super) async fn keep(&self, engine: &Engine, source: &ActiveSource) -> Result<(), Broken> {
@@ -107,14 +107,13 @@ impl Run<'_> {
 mod tests {
     use super::*;
 
-    #[allow(clippy::unnecessary_wraps, reason = "as they are kept")]
-    fn listed(head: &str, members: &[&str]) -> Option<Listed> {
+    fn listed(head: &str, members: &[&str]) -> Listed {
         let members = members.iter().map(|member| (*member).to_owned()).collect();
-        Some(Listed { head: head.to_owned(), changed: None, members })
+        Listed { head: head.to_owned(), changed: None, members }
     }
 
-    fn aside(listed: Option<Listed>) -> Aside {
-        Aside([("cn=app,dc=x".to_owned(), listed)].into())
+    fn aside(listed: impl Into<Option<Listed>>) -> Aside {
+        Aside([("cn=app,dc=x".to_owned(), listed.into())].into())
     }
 
     #[test]
@@ -129,8 +128,7 @@ mod tests {
     #[test]
     fn a_group_that_comes_leaves_or_is_another_one_is_doubt() {
         let before = aside(listed("app", &["ann"]));
-        let stamped =
-            |at: &str| aside(listed("app", &[]).map(|listed| Listed { changed: Some(at.to_owned()), ..listed }));
+        let stamped = |at: &str| aside(Listed { changed: Some(at.to_owned()), ..listed("app", &[]) });
         for (before, now) in [
             (&before, &aside(None)),
             (&aside(None), &before),

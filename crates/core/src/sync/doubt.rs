@@ -7,6 +7,7 @@ use bindery_directory::settings::Bind;
 use bindery_directory::{GroupSelector, Known, Position, SourceSettings};
 use bindery_store::{Store, StoreError};
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -170,8 +171,21 @@ pub(super) async fn put_known(
 
 /// Who failed, by unique ID, and is to be looked at again whether or not a feed tells of them.
 pub(super) async fn again(store: &Store, source: &ActiveSource) -> Result<BTreeSet<String>, StoreError> {
-    let stored = store.position(&source.slug, AGAIN).await?.unwrap_or_default();
-    Ok(serde_json::from_value(stored).unwrap_or_default())
+    kept(store, source, AGAIN).await
+}
+
+/// What an earlier run has left under this name; nothing where none has. What cannot be read is an error: taken for
+/// nothing, somebody would no longer be looked at, or removals would no longer count.
+pub(super) async fn kept<T>(store: &Store, source: &ActiveSource, what: &str) -> Result<T, StoreError>
+where
+    T: DeserializeOwned + Default,
+{
+    let Some(stored) = store.position(&source.slug, what).await? else { return Ok(T::default()) };
+    serde_json::from_value(stored).map_err(|error| StoreError::Corrupt {
+        store: format!("{store:?}"),
+        column: format!("positions.value ({what} of {})", source.slug),
+        source: error.into(),
+    })
 }
 
 /// Remembers the first of them.
@@ -265,6 +279,17 @@ nested = "walk"
         ] {
             assert_eq!(search(&with(this, that)), before, "{this}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_left_and_cannot_be_read_is_not_nothing() {
+        let store = Store::open(&bindery_store::StoreUrl::parse("sqlite::memory:").unwrap()).await.unwrap();
+        let (source, now) = (with("", ""), DateTime::UNIX_EPOCH);
+        assert!(again(&store, &source).await.unwrap().is_empty());
+        put_again(&store, &source, &["1".to_owned()].into(), now).await.unwrap();
+        assert_eq!(again(&store, &source).await.unwrap().len(), 1);
+        store.put_position("corp", AGAIN, json!({ "of": "another kind" }), now).await.unwrap();
+        assert!(matches!(again(&store, &source).await, Err(StoreError::Corrupt { .. })));
     }
 
     #[test]

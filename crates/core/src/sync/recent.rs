@@ -5,6 +5,7 @@
 
 use super::Removals;
 use super::broken::Broken;
+use super::doubt;
 use crate::engine::{ActiveSource, Engine};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,7 @@ struct Once {
 impl Recent {
     /// Those of whoever followed before.
     pub(super) async fn load(engine: &Engine, source: &ActiveSource) -> Result<Self, Broken> {
-        let stored = engine.store().position(&source.slug, FEED).await?.unwrap_or_default();
-        Ok(serde_json::from_value(stored).unwrap_or_default())
+        Ok(doubt::kept(engine.store(), source, FEED).await?)
     }
 
     /// Counts some more, and remembers them.

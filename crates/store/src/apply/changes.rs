@@ -268,7 +268,7 @@ pub(super) fn created(new: &NewUser, now: DateTime<Utc>) -> User {
     }
 }
 
-/// `$1` to `$16` of the statements that write a user.
+/// `$1` to `$14` of the statements that write a user.
 pub(super) fn user_args(user: &User) -> Vec<Arg> {
     args![
         user.id,
