@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use futures::TryStreamExt;
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
 use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
@@ -23,13 +23,15 @@ use crate::{StoreError, Trouble};
 /// A bound parameter. There is no other way for a value to reach a statement.
 #[derive(Clone, Debug)]
 pub(crate) enum Arg {
-    Text(Option<String>),
+    /// Shared, because SQLite's driver shares it with its thread.
+    Text(Option<Arc<str>>),
     Int(Option<i64>),
     Bool(bool),
     Bytes(Option<Vec<u8>>),
     Uuid(Option<Uuid>),
     Time(Option<DateTime<Utc>>),
-    Json(Json),
+    /// JSON as text.
+    Json(Arc<str>),
     /// Values of one kind, as an array. PostgreSQL alone has them.
     Column(Vec<Arg>),
 }
@@ -50,6 +52,13 @@ impl Arg {
     }
 }
 
+impl Arg {
+    /// What our own types are as JSON; those of texts, numbers and lists of them always have one.
+    pub(crate) fn json(value: &impl serde::Serialize) -> Self {
+        Self::Json(serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()).into())
+    }
+}
+
 macro_rules! arg_from {
     ($($type:ty, $value:ident => $arg:expr;)*) => {
         $(impl From<$type> for Arg {
@@ -61,11 +70,12 @@ macro_rules! arg_from {
 }
 
 arg_from! {
-    &str, v => Self::Text(Some(v.to_owned()));
-    &String, v => Self::Text(Some(v.clone()));
-    String, v => Self::Text(Some(v));
-    Option<String>, v => Self::Text(v);
-    &Option<String>, v => Self::Text(v.clone());
+    &str, v => Self::Text(Some(v.into()));
+    &String, v => Self::Text(Some(v.as_str().into()));
+    String, v => Self::Text(Some(v.into()));
+    &Arc<str>, v => Self::Text(Some(v.clone()));
+    Option<String>, v => Self::Text(v.map(Arc::from));
+    &Option<String>, v => Self::Text(v.as_deref().map(Arc::from));
     i64, v => Self::Int(Some(v));
     Option<i64>, v => Self::Int(v);
     bool, v => Self::Bool(v);
@@ -73,9 +83,9 @@ arg_from! {
     Option<Vec<u8>>, v => Self::Bytes(v);
     Uuid, v => Self::Uuid(Some(v));
     Option<Uuid>, v => Self::Uuid(v);
-    Json, v => Self::Json(v);
+    serde_json::Value, v => Self::Json(v.to_string().into());
     crate::TokenHash, v => Self::Bytes(Some(v.as_bytes().to_vec()));
-    &crate::Owner, v => Self::Text(Some(v.as_str().to_owned()));
+    &crate::Owner, v => Self::Text(Some(v.as_str().into()));
     // PostgreSQL keeps microseconds; so that both answer alike, SQLite gets no more.
     DateTime<Utc>, v => Self::Time(Some(v.trunc_subsecs(6)));
     Option<DateTime<Utc>>, v => Self::Time(v.map(|time| time.trunc_subsecs(6)));
@@ -87,8 +97,14 @@ macro_rules! args {
 }
 pub(crate) use args;
 
+/// The same as an array, for one row of many.
+macro_rules! row {
+    ($($value:expr),* $(,)?) => { [$($crate::db::Arg::from($value)),*] };
+}
+pub(crate) use row;
+
 macro_rules! bind {
-    ($query:expr, $arg:expr, $column:ident => $bind_column:expr) => {
+    ($query:expr, $arg:expr, $json:ident => $bind_json:expr, $column:ident => $bind_column:expr) => {
         match $arg {
             Arg::Text(v) => $query.bind(v),
             Arg::Int(v) => $query.bind(v),
@@ -96,7 +112,7 @@ macro_rules! bind {
             Arg::Bytes(v) => $query.bind(v),
             Arg::Uuid(v) => $query.bind(v),
             Arg::Time(v) => $query.bind(v),
-            Arg::Json(v) => $query.bind(v),
+            Arg::Json($json) => $bind_json,
             Arg::Column($column) => $bind_column,
         }
     };
@@ -104,11 +120,19 @@ macro_rules! bind {
 
 fn for_sqlite(sql: SqlStr, args: Vec<Arg>) -> Query<'static, Sqlite, SqliteArguments> {
     // Nobody makes columns for SQLite; its own words about a parameter that is not there would be as good as ours.
-    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, _column => query))
+    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, json => query.bind(json), _column => query))
 }
 
 fn for_postgres(sql: SqlStr, args: Vec<Arg>) -> Query<'static, Postgres, PgArguments> {
-    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, column => bind_column(query, column)))
+    args.into_iter().fold(
+        sqlx::query(sql),
+        |query, arg| bind!(query, arg, json => query.bind(raw(&json)), column => bind_column(query, column)),
+    )
+}
+
+/// PostgreSQL tells JSON from text.
+fn raw(json: &str) -> sqlx::types::Json<Box<RawValue>> {
+    sqlx::types::Json(RawValue::from_string(json.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
 }
 
 /// Binds values of one kind as an array.
@@ -132,8 +156,15 @@ fn bind_column(
         Some(Arg::Bytes(_)) => array!(Bytes),
         Some(Arg::Uuid(_)) => array!(Uuid),
         Some(Arg::Time(_)) => array!(Time),
-        Some(Arg::Json(_)) => array!(Json),
-        Some(Arg::Text(_) | Arg::Column(_)) | None => array!(Text),
+        Some(Arg::Json(_)) => {
+            let json = |value: &Arg| if let Arg::Json(json) = value { Some(raw(json)) } else { None };
+            query.bind(column.iter().map(json).collect::<Vec<_>>())
+        }
+        Some(Arg::Text(_) | Arg::Column(_)) | None => {
+            let text = |value: &Arg| if let Arg::Text(value) = value { value.clone() } else { None };
+            let texts: Vec<Option<Arc<str>>> = column.iter().map(text).collect();
+            query.bind(texts.iter().map(Option::as_deref).collect::<Vec<_>>())
+        }
     }
 }
 
@@ -167,8 +198,8 @@ impl Row {
     }
 
     /// A column that holds JSON, read into a type of ours.
-    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
-        serde_json::from_value(self.get::<Json>(column)?).map_err(|error| self.corrupt(column, error))
+    pub(crate) fn json<T: serde::de::DeserializeOwned + 'static>(&self, column: &str) -> Result<T, StoreError> {
+        Ok(self.get::<sqlx::types::Json<T>>(column)?.0)
     }
 
     /// The error for a column that holds what it cannot hold.

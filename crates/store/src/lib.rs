@@ -46,6 +46,7 @@ mod url;
 mod users;
 mod watch;
 
+pub use apply::Prepared;
 pub use error::{StoreError, Trouble};
 pub use model::{
     ApiToken, AuditEntry, AuditFilter, Cause, Deactivation, EntityKind, Flags, Group, GroupState, Lease, Link,

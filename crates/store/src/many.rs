@@ -35,9 +35,11 @@ pub(crate) struct Many {
 }
 
 impl Many {
+    /// Whoever writes many rows starts over from further back than this statement if one of them fails. SQLite, told so,
+    /// keeps no copies of the pages that it changes.
     fn values(&self, rows: usize) -> SqlStr {
         let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 3);
-        text.push_str(self.head);
+        text.push_str(&self.head.replacen("INSERT INTO", "INSERT OR FAIL INTO", 1));
         text.push_str("VALUES ");
         let row = format!("({})", vec!["?"; self.columns].join(", "));
         for number in 0..rows {
@@ -72,6 +74,32 @@ fn counted(text: &str) -> SqlStr {
         counted.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
     }
     AssertSqlSafe(counted).into_sql_str()
+}
+
+/// The parameters of many rows, one row after the other.
+#[derive(Default)]
+pub(crate) struct Rows {
+    rows: usize,
+    values: Vec<Arg>,
+}
+
+impl Rows {
+    pub(crate) fn push(&mut self, row: impl IntoIterator<Item = Arg>) {
+        self.rows += 1;
+        self.values.extend(row);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+}
+
+impl<R: IntoIterator<Item = Arg>> FromIterator<R> for Rows {
+    fn from_iter<I: IntoIterator<Item = R>>(rows: I) -> Self {
+        let mut collected = Self::default();
+        rows.into_iter().for_each(|row| collected.push(row));
+        collected
+    }
 }
 
 /// Most values that one list takes.
@@ -153,16 +181,18 @@ impl Tx {
     }
 
     /// Writes rows, each of them as many parameters as the statement has columns. Answers how many rows it touched.
-    pub(crate) async fn write(&mut self, many: Many, lead: &[Arg], rows: Vec<Vec<Arg>>) -> Result<u64, StoreError> {
+    pub(crate) async fn write(&mut self, many: Many, lead: &[Arg], rows: Rows) -> Result<u64, StoreError> {
         let mut touched = 0;
-        let mut rows = rows.into_iter();
-        while rows.len() > 0 {
+        let (mut left, mut values) = (rows.len(), rows.values.into_iter());
+        while left > 0 {
             let mut args = lead.to_vec();
             let text = match self.dialect() {
                 Dialect::Postgres => {
-                    let mut columns = vec![Vec::with_capacity(rows.len().min(PART)); many.columns];
-                    for row in rows.by_ref().take(PART) {
-                        columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+                    let length = left.min(PART);
+                    left -= length;
+                    let mut columns: Vec<Vec<Arg>> = vec![Vec::with_capacity(length); many.columns];
+                    for _ in 0..length {
+                        columns.iter_mut().zip(values.by_ref()).for_each(|(column, value)| column.push(value));
                     }
                     let columns: Vec<Arg> = columns.into_iter().map(Arg::Column).collect();
                     let text = many.arrays(&columns);
@@ -170,9 +200,9 @@ impl Tx {
                     text
                 }
                 Dialect::Sqlite => {
-                    let length = PARTS.into_iter().find(|part| *part <= rows.len()).unwrap_or(1);
-                    args.reserve(length * many.columns);
-                    args.extend(rows.by_ref().take(length).flatten());
+                    let length = PARTS.into_iter().find(|part| *part <= left).unwrap_or(1);
+                    left -= length;
+                    args.extend(values.by_ref().take(length * many.columns));
                     many.values(length)
                 }
             };

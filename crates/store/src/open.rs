@@ -99,7 +99,7 @@ fn sqlite_options(tuning: Tuning) -> SqliteConnectOptions {
         // Kibibytes. A sync comes back to the same pages of several indexes with each batch.
         .pragma("cache_size", "-16384")
         // Pages. The log is folded back so seldom that a page which several batches write is written once.
-        .pragma("wal_autocheckpoint", "4000")
+        .pragma("wal_autocheckpoint", "8000")
         // Rows that wait to be taken: each time there are so many, two threads wait for each other.
         .row_buffer_size(1024)
         .disable_statement_logging()

@@ -26,15 +26,16 @@ pub struct Roster {
 impl Roster {
     /// Sixteen bytes over everything but the unique ID: equal for equal rosters.
     pub fn digest(&self) -> [u8; 16] {
+        Self::digest_of(&self.dn_key, &self.head, self.members.iter().map(String::as_str))
+    }
+
+    /// The digest of a roster that is made of these.
+    pub fn digest_of<'a>(dn_key: &'a str, head: &'a str, members: impl Iterator<Item = &'a str>) -> [u8; 16] {
         let mut hash = Sha256::new();
         // Lengths first, so that no text can be mistaken for two.
-        for part in [&self.dn_key, &self.head] {
+        for part in [dn_key, head].into_iter().chain(members) {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
-        }
-        for member in &self.members {
-            hash.update((member.len() as u64).to_be_bytes());
-            hash.update(member);
         }
         let mut digest = [0; 16];
         for (to, from) in digest.iter_mut().zip(hash.finalize()) {

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -38,8 +39,8 @@ pub struct Snapshot {
     pub by_username: Option<UserState>,
     /// Everybody who has the mail address.
     pub by_email: Vec<UserState>,
-    /// Those of the groups asked for that exist, each once, by name.
-    pub groups: Vec<GroupState>,
+    /// Those of the groups asked for that exist, each once, by name. Many people are in the same ones.
+    pub groups: Vec<Arc<GroupState>>,
 }
 
 /// When the entry of a link `l` was last found.
@@ -141,16 +142,17 @@ impl Store {
         let found = Found::new(source, &states);
 
         let keys: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_keys).collect();
-        let by_key = self.groups_by_key(keys).await?;
+        let by_key: Vec<Arc<GroupState>> = self.groups_by_key(keys).await?.into_iter().map(Arc::new).collect();
         let entries: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_entries).collect();
         let by_entry = self.groups_by_entry(source, entries).await?;
+        let by_entry: Vec<Arc<GroupState>> = by_entry.into_iter().map(Arc::new).collect();
 
         let snapshot = |request: &SnapshotRequest| {
             let mut snapshot = found.by(request);
             let named = by_key.iter().filter(|state| request.group_keys.contains(&state.group.name_key));
             let tied = |link: &Link| link.source == source && request.group_entries.contains(&link.unique_id);
             let linked = by_entry.iter().filter(|state| state.links.iter().any(tied));
-            let groups: BTreeMap<&str, &GroupState> =
+            let groups: BTreeMap<&str, &Arc<GroupState>> =
                 named.chain(linked).map(|state| (state.group.name_key.as_str(), state)).collect();
             snapshot.groups = groups.into_values().cloned().collect();
             snapshot
@@ -264,7 +266,7 @@ impl Store {
     }
 
     /// Those that are tied to the given entries of a source, with their links.
-    async fn groups_by_entry(
+    pub async fn groups_by_entry(
         &self,
         source: &str,
         unique_ids: impl IntoIterator<Item = &String>,

@@ -7,6 +7,7 @@ use bindery_store::{Change, EntityKind, GroupRef, GroupState, Link, Membership, 
 use chrono::{DateTime, Utc};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Whose memberships.
@@ -204,13 +205,13 @@ fn local<'a>(
 }
 
 fn by_key<'a>(snapshot: &'a Snapshot, key: &str) -> Option<&'a GroupState> {
-    snapshot.groups.iter().find(|state| state.group.name_key == key)
+    snapshot.groups.iter().map(Arc::as_ref).find(|state| state.group.name_key == key)
 }
 
 fn linked<'a>(terms: Terms<'_>, grant: &GroupGrant, snapshot: &'a Snapshot) -> Option<&'a GroupState> {
     let (unique_id, _) = grant.mirrored_from.as_ref()?;
     let unique_id = unique_id.as_deref()?;
-    snapshot.groups.iter().find(|state| own_link(terms, state, unique_id).is_some())
+    snapshot.groups.iter().map(Arc::as_ref).find(|state| own_link(terms, state, unique_id).is_some())
 }
 
 fn own_link<'a>(terms: Terms<'_>, state: &'a GroupState, unique_id: &str) -> Option<&'a Link> {

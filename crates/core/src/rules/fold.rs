@@ -25,6 +25,9 @@ pub fn fold(name: &str) -> String {
 ///
 /// This is what people see, so `Straße` keeps its `ß`; what is compared is [`fold`] of it.
 pub(super) fn lowercase(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     name.nfc().collect::<String>().to_lowercase().nfc().collect()
 }
 
@@ -52,6 +55,7 @@ mod tests {
         let folded: String = unicase::UniCase::new(ascii.as_str()).to_folded_case().nfc().collect();
         assert_eq!(fold(&ascii), folded);
         assert_eq!(fold(&ascii), ascii.nfkc().collect::<String>().to_lowercase());
+        assert_eq!(lowercase(&ascii), ascii.nfc().collect::<String>().to_lowercase().nfc().collect::<String>());
     }
 
     #[test]

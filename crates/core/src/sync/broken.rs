@@ -4,6 +4,8 @@ use super::report::{SyncOutcome, SyncReason, SyncRun};
 use crate::engine::chain;
 use bindery_directory::DirectoryError;
 use bindery_store::StoreError;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Why a run cannot go on. What was written before stays: it is whole and true.
 #[derive(Debug, thiserror::Error)]
@@ -35,5 +37,14 @@ impl Broken {
         };
         run.end(SyncOutcome::Failed, reason);
         run.error(chain(self));
+    }
+}
+
+/// What a task came to. A panic in it goes on here.
+pub(super) async fn finished<T>(task: AbortOnDropHandle<T>) -> Result<T, Broken> {
+    match task.await.map_err(JoinError::try_into_panic) {
+        Ok(done) => Ok(done),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_)) => Err(Broken::Run("the program ends".to_owned())),
     }
 }

@@ -5,6 +5,7 @@
 
 use super::broken::Broken;
 use super::doubt;
+use super::people::{Decided, decide};
 use super::removal::Gone;
 use super::rosters;
 use super::run::Run;
@@ -144,11 +145,11 @@ impl Run<'_> {
         if let Some(dn) = told.nameless {
             return Ok(Absorbed::Doubt(format!("the group {dn} cannot be read, or has no readable unique ID")));
         }
-        if self.groups.is_unread() {
-            self.load_groups().await?;
-        }
         let (sync, directory) = (self.source.sync.clone(), self.source.directory.afresh());
         let touches_groups = !(told.groups.is_empty() && told.gone_groups.is_empty() && told.only.is_empty());
+        if touches_groups && !self.groups.is_whole() {
+            self.load_groups().await?;
+        }
         let from_people = directory.reads_groups_from_people() && self.source.needs_groups;
         if touches_groups && from_people && !self.told_by_people(&directory, &told).await? {
             return Ok(Absorbed::Doubt(
@@ -233,7 +234,8 @@ impl Run<'_> {
     async fn absorb_people(&mut self, directory: &Source, people: Vec<Person>) -> Result<(), Broken> {
         let source = self.source.clone();
         let needed = self.reads_groups();
-        let read = people.into_iter().map(|person| with_groups(directory.clone(), person, source.clone(), needed));
+        let with = |person| with_groups(directory.clone(), person, source.clone(), needed);
+        let read = people.into_iter().map(with);
         let mut read = stream::iter(read).buffer_unordered(SIDE_BY_SIDE);
         let mut batch = Vec::new();
         while let Some((person, memberships)) = read.next().await {
@@ -245,7 +247,8 @@ impl Run<'_> {
             let account = account::state(&person.entry, self.engine.now()).lasting();
             let vouched = self.engine.handlers().is_empty();
             let print = self.prints.of_memberships(&person, &memberships, &account).filter(|_| vouched);
-            batch.push(self.decide(person, &memberships, &account, print, true).await);
+            let decision = decide(&self.engine, &source, &person, &memberships, &account).await;
+            batch.push(Decided { person, fingerprint: print, decision, linked: true });
             if batch.len() >= BATCH {
                 self.write(std::mem::take(&mut batch)).await?;
             }
@@ -309,6 +312,12 @@ impl Run<'_> {
     }
 
     async fn remove_gone(&mut self, people: GonePeople, groups: &[Roster]) -> Result<(), Broken> {
+        if people.users.is_empty() && groups.is_empty() && self.leaving.is_empty() {
+            return Ok(());
+        }
+        if !self.groups.is_whole() {
+            self.load_groups().await?;
+        }
         let users = people.users.into_iter().map(|(_, user)| user).collect();
         let gone = Gone { users, groups: self.untied(groups).await? };
         let gone = self.removable(gone);

@@ -7,7 +7,7 @@ use super::run::Run;
 use crate::reconcile::{self, group_key};
 use crate::rules::{self, GroupGrant};
 use bindery_directory::{Group, GroupEntry, Roster};
-use bindery_store::{Change, NewGroup, Owner, Plan, Snapshot, SnapshotRequest};
+use bindery_store::{Change, NewGroup, Owner, Plan, Snapshot};
 use std::collections::BTreeMap;
 
 /// Plans of groups that go into one transaction.
@@ -65,12 +65,10 @@ impl Run<'_> {
         let source = self.source.clone();
         let terms = source.terms();
         let entry = grant.mirrored_from.as_ref().and_then(|(unique_id, _)| unique_id.clone());
-        let request = SnapshotRequest {
-            group_keys: [Some(grant.name.as_str()), terms.parent].into_iter().flatten().map(group_key).collect(),
-            group_entries: entry.into_iter().collect(),
-            ..SnapshotRequest::default()
-        };
-        let snapshot = Snapshot { groups: self.groups.pick(&request), ..Snapshot::default() };
+        let keys: Vec<String> =
+            [Some(grant.name.as_str()), terms.parent].into_iter().flatten().map(group_key).collect();
+        let entries: Vec<String> = entry.into_iter().collect();
+        let snapshot = Snapshot { groups: self.groups.pick(&keys, &entries), ..Snapshot::default() };
         let engine = self.engine.clone();
         let changes = reconcile::mirror(terms, grant, &snapshot, self.now, &mut || engine.new_id());
         let plan = Plan::from(changes);

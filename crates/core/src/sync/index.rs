@@ -2,39 +2,62 @@
 //!
 //! There are few of them beside people, and every person's plan looks some of them up.
 
-use bindery_store::{Change, EntityKind, Group, GroupRef, GroupState, Link, Plan, SnapshotRequest};
+use bindery_store::{Change, EntityKind, Group, GroupRef, GroupState, Link, Plan};
 use chrono::{DateTime, Utc};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
-/// Every local group with its links.
-#[derive(Debug, Default)]
+/// Local groups with their links: every one, or those that somebody has asked for.
+#[derive(Debug)]
 pub(super) struct GroupIndex {
     source: String,
-    states: HashMap<Uuid, GroupState>,
+    whole: bool,
+    states: HashMap<Uuid, Arc<GroupState>>,
     by_key: HashMap<String, Uuid>,
     by_entry: HashMap<String, Uuid>,
 }
 
 impl GroupIndex {
-    pub(super) fn new(source: &str, states: Vec<GroupState>) -> Self {
-        let mut index = Self { source: source.to_owned(), ..Self::default() };
-        for state in states {
-            index.by_key.insert(state.group.name_key.clone(), state.group.id);
-            let own = state.links.iter().filter(|link| link.source == source);
-            index.by_entry.extend(own.map(|link| (link.unique_id.clone(), state.group.id)));
-            index.states.insert(state.group.id, state);
-        }
+    /// None yet.
+    pub(super) fn new(source: &str) -> Self {
+        let (states, by_key, by_entry) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { source: source.to_owned(), whole: false, states, by_key, by_entry }
+    }
+
+    /// All there are.
+    pub(super) fn whole(source: &str, states: Vec<GroupState>) -> Self {
+        let mut index = Self { whole: true, ..Self::new(source) };
+        index.add(states);
         index
     }
 
-    /// Whether the store was not asked yet.
-    pub(super) fn is_unread(&self) -> bool {
-        self.source.is_empty()
+    pub(super) fn add(&mut self, states: Vec<GroupState>) {
+        for state in states {
+            self.by_key.insert(state.group.name_key.clone(), state.group.id);
+            let own = state.links.iter().filter(|link| link.source == self.source);
+            self.by_entry.extend(own.map(|link| (link.unique_id.clone(), state.group.id)));
+            self.states.insert(state.group.id, Arc::new(state));
+        }
+    }
+
+    /// Whether a group that is not here is nowhere.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Those of some keys and entries by which no group is known.
+    pub(super) fn unknown<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a String>,
+        entries: impl Iterator<Item = &'a String>,
+    ) -> (BTreeSet<&'a String>, BTreeSet<&'a String>) {
+        let keys = keys.filter(|key| !self.by_key.contains_key(*key)).collect();
+        (keys, entries.filter(|entry| !self.by_entry.contains_key(*entry)).collect())
     }
 
     pub(super) fn get(&self, id: Uuid) -> Option<&GroupState> {
-        self.states.get(&id)
+        self.states.get(&id).map(Arc::as_ref)
     }
 
     pub(super) fn by_key(&self, key: &str) -> Option<&GroupState> {
@@ -45,14 +68,14 @@ impl GroupIndex {
         self.get(*self.by_entry.get(unique_id)?)
     }
 
-    /// The groups that a snapshot would have for this request, each once, by name.
-    pub(super) fn pick(&self, request: &SnapshotRequest) -> Vec<GroupState> {
-        let named = request.group_keys.iter().filter_map(|key| self.by_key.get(key));
-        let tied = request.group_entries.iter().filter_map(|entry| self.by_entry.get(entry));
+    /// The groups that a snapshot would have for these names and entries, each once, by name.
+    pub(super) fn pick(&self, keys: &[String], entries: &[String]) -> Vec<Arc<GroupState>> {
+        let named = keys.iter().filter_map(|key| self.by_key.get(key));
+        let tied = entries.iter().filter_map(|entry| self.by_entry.get(entry));
         let mut ids: Vec<Uuid> = named.chain(tied).copied().collect();
         ids.sort_unstable();
         ids.dedup();
-        let mut states: Vec<GroupState> = ids.into_iter().filter_map(|id| self.get(id).cloned()).collect();
+        let mut states: Vec<Arc<GroupState>> = ids.iter().filter_map(|id| self.states.get(id).cloned()).collect();
         states.sort_by(|one, other| one.group.name_key.cmp(&other.group.name_key));
         states
     }
@@ -90,7 +113,7 @@ impl GroupIndex {
                     let (id, name, name_key) = (new.id, new.name.clone(), new.name_key.clone());
                     self.by_key.insert(name_key.clone(), id);
                     let group = Group { id, name, name_key, owner: new.owner.clone(), created_at: now };
-                    self.states.insert(id, GroupState { group, links: Vec::new() });
+                    self.states.insert(id, Arc::new(GroupState { group, links: Vec::new() }));
                 }
                 Change::RenameGroup { group: GroupRef::Id(id), name, name_key } => self.rename(*id, name, name_key),
                 Change::Link(link) | Change::UpdateLink(link) if link.kind == EntityKind::Group => self.tie(link),
@@ -102,7 +125,7 @@ impl GroupIndex {
     }
 
     fn rename(&mut self, id: Uuid, name: &str, key: &str) {
-        let Some(state) = self.states.get_mut(&id) else { return };
+        let Some(state) = self.states.get_mut(&id).map(Arc::make_mut) else { return };
         self.by_key.remove(&state.group.name_key);
         self.by_key.insert(key.to_owned(), id);
         (state.group.name, state.group.name_key) = (name.to_owned(), key.to_owned());
@@ -112,7 +135,7 @@ impl GroupIndex {
         if link.source == self.source {
             self.by_entry.insert(link.unique_id.clone(), link.entity_id);
         }
-        if let Some(state) = self.states.get_mut(&link.entity_id) {
+        if let Some(state) = self.states.get_mut(&link.entity_id).map(Arc::make_mut) {
             state.links.retain(|old| (&old.source, &old.unique_id) != (&link.source, &link.unique_id));
             state.links.push(link.clone());
         }
@@ -120,7 +143,7 @@ impl GroupIndex {
 
     fn untie(&mut self, id: Uuid) {
         self.by_entry.retain(|_, tied| *tied != id);
-        if let Some(state) = self.states.get_mut(&id) {
+        if let Some(state) = self.states.get_mut(&id).map(Arc::make_mut) {
             state.links.retain(|link| link.source != self.source);
         }
     }

@@ -25,6 +25,13 @@ pub(super) struct Known {
     seen: bool,
 }
 
+#[cfg(test)]
+impl Known {
+    pub(super) fn new(entity: Uuid, fingerprint: Option<Fingerprint>, active: bool) -> Self {
+        Self { entity, fingerprint, active, seen: false }
+    }
+}
+
 /// The links of one kind.
 #[derive(Debug, Default)]
 pub(super) struct Links {

@@ -18,6 +18,7 @@ mod index;
 mod lease;
 mod links;
 mod live;
+mod look;
 mod nesting;
 mod outcome;
 mod people;

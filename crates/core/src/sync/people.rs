@@ -1,11 +1,11 @@
 //! People on their way through a run: looked at one by one, and decided where something has changed.
 
-use super::links::Known;
 use super::run::Run;
 use crate::Reason;
+use crate::engine::{ActiveSource, Engine};
 use crate::events::Populate;
-use crate::reconcile::{Fingerprint, Standpoint};
-use crate::rules::{Decision, Facts, Refused, Step, decide};
+use crate::reconcile::Fingerprint;
+use crate::rules::{self, Decision, Facts, Refused, Step};
 use bindery_directory::{AccountState, Memberships, Person};
 
 /// Somebody whose facts have changed, and what the rules say.
@@ -17,45 +17,26 @@ pub(super) struct Decided {
     pub(super) linked: bool,
 }
 
+/// What the rules and event handlers say of somebody.
+pub(super) async fn decide(
+    engine: &Engine,
+    source: &ActiveSource,
+    person: &Person,
+    memberships: &Memberships,
+    account: &AccountState,
+) -> Result<Decision, Refused> {
+    let mut decision = rules::decide(&source.rules, Facts { person, memberships, account })?;
+    for handler in engine.handlers() {
+        let slug = source.slug.as_str();
+        let event = Populate { source: slug, person, memberships, typed: None, decision: &mut decision };
+        if let Err(veto) = handler.populate(event).await {
+            return Err(Refused::new(Reason::Vetoed, Step::Reconcile, veto.0));
+        }
+    }
+    Ok(decision)
+}
+
 impl Run<'_> {
-    /// Whether an entry comes to the same as before, counted if so.
-    pub(super) fn passes_over(&mut self, known: Option<Known>, fingerprint: Option<Fingerprint>) -> bool {
-        let stored = known.and_then(|known| known.fingerprint);
-        let (Some(stored), Some(fingerprint)) = (stored, fingerprint) else { return false };
-        if !stored.is_of(fingerprint) {
-            return false;
-        }
-        match stored.standpoint() {
-            Standpoint::Written => self.report.users.unchanged += 1,
-            Standpoint::Refused => self.report.users.skipped += 1,
-        }
-        true
-    }
-
-    /// What the rules and event handlers say of somebody.
-    pub(super) async fn decide(
-        &self,
-        person: Person,
-        memberships: &Memberships,
-        account: &AccountState,
-        fingerprint: Option<Fingerprint>,
-        linked: bool,
-    ) -> Decided {
-        let facts = Facts { person: &person, memberships, account };
-        let mut decision = decide(&self.source.rules, facts);
-        if let Ok(decided) = &mut decision {
-            for handler in self.engine.handlers() {
-                let source = self.source.slug.as_str();
-                let event = Populate { source, person: &person, memberships, typed: None, decision: &mut *decided };
-                if let Err(veto) = handler.populate(event).await {
-                    decision = Err(Refused::new(Reason::Vetoed, Step::Reconcile, veto.0));
-                    break;
-                }
-            }
-        }
-        Decided { person, fingerprint, decision, linked }
-    }
-
     /// Counts somebody of whom nothing is written.
     pub(super) fn refused(&mut self, person: &Person, refused: &Refused) {
         match refused.reason {

@@ -4,7 +4,8 @@ use super::apart::Aside;
 use super::broken::Broken;
 use super::doubt;
 use super::index::GroupIndex;
-use super::links::Links;
+use super::links::{Known, Links};
+use super::look::{Looked, Looker, Looking};
 use super::people::Decided;
 use super::report::{IncompleteBase, Mode, SyncRun};
 use super::rosters::Rosters;
@@ -12,11 +13,11 @@ use super::writing::{BATCH, Flight, Leaving};
 use super::{Progress, Removals, SyncRequest};
 use crate::config::Removed;
 use crate::engine::{ActiveSource, Engine};
-use crate::reconcile::Fingerprints;
-use bindery_directory::{GroupEntry, Kind, Known, Page, Person, Position, Roster, Unreadable, account};
+use crate::reconcile::{Fingerprints, Standpoint};
+use bindery_directory::{self as directory, GroupEntry, Kind, Page, Person, Position, Roster, Unreadable};
 use bindery_store::EntityKind;
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -38,8 +39,8 @@ pub(super) struct Run<'a> {
     pub(super) postponed: Vec<Decided>,
     /// People who were in somebody's way, and have to be looked at again.
     pub(super) again: Vec<Decided>,
-    /// What is being written.
-    pub(super) flight: Option<Flight>,
+    /// What is being written, one after the other.
+    pub(super) flights: VecDeque<Flight>,
     pub(super) postponing: bool,
     /// Names that a dry run has given out.
     pub(super) claimed: HashSet<String>,
@@ -76,13 +77,13 @@ impl<'a> Run<'a> {
             report: SyncRun::begin(engine.new_id(), &source.slug, request.dry_run),
             now: engine.now(),
             began: Instant::now(),
-            groups: GroupIndex::default(),
+            groups: GroupIndex::new(&source.slug),
             users: Links::default(),
             prints: source.fingerprints.clone(),
             leaving: Vec::new(),
             postponed: Vec::new(),
             again: Vec::new(),
-            flight: None,
+            flights: VecDeque::new(),
             postponing: true,
             claimed: HashSet::new(),
             freed: HashSet::new(),
@@ -123,6 +124,7 @@ impl Run<'_> {
         self.load_groups().await?;
         self.load_links().await?;
         let (roster, rosters) = self.read_groups().await?;
+        let roster = Arc::new(roster);
         if source.sync.groups {
             self.sync_groups(&roster).await?;
         }
@@ -153,7 +155,7 @@ impl Run<'_> {
     }
 
     pub(super) async fn load_groups(&mut self) -> Result<(), Broken> {
-        self.groups = GroupIndex::new(&self.source.slug, self.engine.store().all_groups().await?);
+        self.groups = GroupIndex::whole(&self.source.slug, self.engine.store().all_groups().await?);
         Ok(())
     }
 
@@ -191,7 +193,7 @@ impl Run<'_> {
         let roster = self.source.directory.roster(&self.source.selectors, &mut listed).await?;
         self.report.incomplete.extend(roster.shortcomings().iter().map(Into::into));
         self.servers.extend(roster.server().map(str::to_owned));
-        let failed = roster.known().any(|(_, known)| matches!(known, Known::Failed(_)));
+        let failed = roster.known().any(|(_, known)| matches!(known, directory::Known::Failed(_)));
         if failed || !roster.is_whole() {
             self.unfinished = Some("the last run could not read the groups whole");
         }
@@ -206,27 +208,22 @@ impl Run<'_> {
         Ok((roster, rosters))
     }
 
-    async fn sync_people(&mut self, roster: &Roster) -> Result<(), Broken> {
-        let digests: Vec<[u8; 16]> = roster
-            .groups()
-            .iter()
-            .chain(roster.apart())
-            .map(|group| crate::reconcile::group_digest(&group.dn, &group.names, group.unique_id.as_deref()))
-            .collect();
+    async fn sync_people(&mut self, roster: &Arc<Roster>) -> Result<(), Broken> {
+        let looker = Looker::new(self, roster);
         let mut listing = self.source.directory.list_people(&self.source.wanted);
-        let mut batch = Vec::with_capacity(BATCH);
-        while let Some(page) = listing.next().await? {
-            let Page { entries, unreadable } = page;
-            for person in entries {
-                batch.extend(self.look(person, roster, &digests).await);
-                if batch.len() >= BATCH {
-                    self.hand_over(std::mem::take(&mut batch)).await?;
-                }
+        let (mut looking, mut batch) = (None, Vec::with_capacity(BATCH));
+        while let Some(Page { entries, unreadable }) = listing.next().await? {
+            let page = entries.into_iter().filter_map(|person| self.meet(person)).collect();
+            if let Some(before) = looking.replace(looker.begin(page)) {
+                self.take_in(before, &mut batch).await?;
             }
             for one in &unreadable {
                 self.unreadable(one);
             }
             self.tell_progress();
+        }
+        if let Some(last) = looking {
+            self.take_in(last, &mut batch).await?;
         }
         self.hand_over(batch).await?;
         self.land_all().await?;
@@ -235,25 +232,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One person: passed over where nothing has changed, else decided.
-    async fn look(&mut self, person: Person, roster: &Roster, digests: &[[u8; 16]]) -> Option<Decided> {
+    /// Somebody who was listed, with what is known of their link; `None` for whoever was listed before.
+    fn meet(&mut self, person: Person) -> Option<(Person, Option<Known>)> {
         let known = match self.users.see(&person.unique_id) {
             Some((_, true)) => return None,
             known => known.map(|(known, _)| known),
         };
         self.report.users.seen += 1;
-        let account = account::state(&person.entry, self.now).lasting();
-        let (ids, whole) = roster.group_ids(&person);
-        // Handlers may go by what no digest knows of.
-        let fingerprint = (whole && self.engine.handlers().is_empty()).then(|| {
-            let mut groups: Vec<_> = ids.iter().filter_map(|id| digests.get(*id as usize)).copied().collect();
-            self.prints.of(&person, &mut groups, &account)
-        });
-        if self.passes_over(known, fingerprint) {
-            return None;
+        Some((person, known))
+    }
+
+    /// Counts those for whom nothing has changed, and hands over the others.
+    async fn take_in(&mut self, looking: Looking, batch: &mut Vec<Decided>) -> Result<(), Broken> {
+        for looked in looking.found().await? {
+            match looked {
+                Looked::Same(Standpoint::Written) => self.report.users.unchanged += 1,
+                Looked::Same(Standpoint::Refused) => self.report.users.skipped += 1,
+                Looked::Decided(decided) => batch.push(decided),
+            }
+            if batch.len() >= BATCH {
+                self.hand_over(std::mem::take(batch)).await?;
+            }
         }
-        let memberships = roster.memberships(&person);
-        Some(self.decide(person, &memberships, &account, fingerprint, known.is_some()).await)
+        Ok(())
     }
 
     /// An entry that nobody can be made of fails alone; if it is known, it is there all the same.

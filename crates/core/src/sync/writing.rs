@@ -1,8 +1,9 @@
-//! What was decided becomes plans, and plans are carried out: those of one batch while the next is read and planned.
+//! What was decided becomes plans, and plans are carried out: while one batch is written, the next is made ready to be, and
+//! the one after it is read and planned.
 //!
 //! Nothing is decided here. Whoever is in somebody's way is looked at again once that one is through.
 
-use super::broken::Broken;
+use super::broken::{Broken, finished};
 use super::outcome::{Action, action, field_names, shuts_out, takes_name};
 use super::people::Decided;
 use super::report::Thing;
@@ -11,13 +12,18 @@ use crate::Reason;
 use crate::engine::chain;
 use crate::events::Event;
 use crate::reconcile::{self, Terms, ends_sessions, username_key};
-use bindery_store::{Applied, Change, GroupRef, Plan, Snapshot, SnapshotRequest, StoreError};
+use bindery_store::{Applied, Change, GroupRef, Plan, Prepared, Snapshot, SnapshotRequest, StoreError};
 use std::collections::HashSet;
+use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-/// People whose plans go into one transaction.
-pub(super) const BATCH: usize = 500;
+/// People whose plans go into one transaction. Of a large index every row touches a page of its own, so that many small
+/// transactions write each page many times over; one as large as this keeps other writers of SQLite waiting for some tenths
+/// of a second.
+pub(super) const BATCH: usize = 2000;
+/// Batches on their way: one is being written, and the other ready as soon as it is.
+const FLIGHTS: usize = 2;
 /// Somebody else may write at the same time; more often than this it is no accident.
 const TRIES: usize = 4;
 
@@ -46,7 +52,7 @@ enum Next {
 }
 
 /// The plans of a batch.
-struct Prepared {
+struct Batch {
     planned: Vec<Planned>,
     /// Names that they take.
     names: HashSet<String>,
@@ -60,6 +66,8 @@ pub(super) struct Flight {
     names: HashSet<String>,
     /// The memberships that each of the plans would have ended.
     leaving: Vec<Vec<Uuid>>,
+    /// Told once it is written; dropped if it cannot be.
+    written: Option<oneshot::Receiver<()>>,
     task: AbortOnDropHandle<Results>,
 }
 
@@ -70,11 +78,13 @@ impl Run<'_> {
         self.land_all().await
     }
 
-    /// Begins to write what was decided about several people, once the batch before is written. Nothing is certain
-    /// before [`land_all`](Self::land_all).
+    /// Begins to write what was decided about several people, after the batches before it. Nothing is certain before
+    /// [`land_all`](Self::land_all).
     pub(super) async fn hand_over(&mut self, batch: Vec<Decided>) -> Result<(), Broken> {
         let prepared = self.prepare(batch).await?;
-        self.land().await?;
+        while self.flights.len() >= FLIGHTS {
+            self.land().await?;
+        }
         if !self.again.is_empty() {
             self.land_all().await?;
         }
@@ -85,7 +95,7 @@ impl Run<'_> {
     /// Sees to the end what was begun. Those who were in each other's way go one after the other.
     pub(super) async fn land_all(&mut self) -> Result<(), Broken> {
         for _ in 0..TRIES {
-            self.land().await?;
+            self.land_flights().await?;
             let again = std::mem::take(&mut self.again);
             if again.is_empty() {
                 return Ok(());
@@ -93,7 +103,7 @@ impl Run<'_> {
             let prepared = self.prepare(again).await?;
             self.launch(prepared);
         }
-        self.land().await?;
+        self.land_flights().await?;
         for decided in std::mem::take(&mut self.again) {
             self.failed(&decided.person, "they kept changing while they were being written; the next run tries again");
         }
@@ -102,24 +112,26 @@ impl Run<'_> {
 
     /// Gives up what is being written. When this returns, it was written or it was not.
     pub(super) async fn abandon(&mut self) {
-        if let Some(flight) = self.flight.take() {
-            flight.task.abort();
+        let flights = std::mem::take(&mut self.flights);
+        flights.iter().for_each(|flight| flight.task.abort());
+        for flight in flights {
             let _ = flight.task.await;
         }
     }
 
     /// Plans for a batch, by what is stored now: what is being written at the moment may make one of them a conflict, and
     /// that person is looked at again.
-    async fn prepare(&mut self, batch: Vec<Decided>) -> Result<Prepared, Broken> {
-        let requests: Vec<SnapshotRequest> = batch.iter().map(|decided| self.request(decided)).collect();
-        let asked = requests.iter().map(|request| SnapshotRequest {
-            group_keys: Vec::new(),
-            group_entries: Vec::new(),
-            ..request.clone()
-        });
-        let snapshots = self.engine.store().snapshots(&asked.collect::<Vec<_>>()).await?;
+    async fn prepare(&mut self, batch: Vec<Decided>) -> Result<Batch, Broken> {
+        let mut requests: Vec<SnapshotRequest> = batch.iter().map(|decided| self.request(decided)).collect();
+        // The groups are known already.
+        let take = |request: &mut SnapshotRequest| {
+            (std::mem::take(&mut request.group_keys), std::mem::take(&mut request.group_entries))
+        };
+        let groups: Vec<_> = requests.iter_mut().map(take).collect();
+        self.meet_groups(&groups).await?;
+        let snapshots = self.engine.store().snapshots(&requests).await?;
         let (mut planned, mut names) = (Vec::with_capacity(batch.len()), HashSet::new());
-        for (decided, (request, mut snapshot)) in batch.into_iter().zip(requests.iter().zip(snapshots)) {
+        for (decided, ((keys, entries), mut snapshot)) in batch.into_iter().zip(groups.into_iter().zip(snapshots)) {
             // Whoever comes after somebody of the same name has to see them first.
             let name = decided.decision.as_ref().ok().map(|decision| username_key(&decision.username));
             if name.as_ref().is_some_and(|name| names.contains(name) || self.takes_off(name)) {
@@ -133,7 +145,7 @@ impl Run<'_> {
             if snapshot.by_username.as_ref().is_some_and(|holder| self.freed.contains(&holder.user.username_key)) {
                 snapshot.by_username = None;
             }
-            snapshot.groups = self.groups.pick(request);
+            snapshot.groups = self.groups.pick(&keys, &entries);
             match self.plan(&decided, &snapshot) {
                 Next::Write(plan, user, action) => {
                     // A group that this plan makes is there for whoever comes next.
@@ -148,12 +160,27 @@ impl Run<'_> {
         if self.request.dry_run {
             self.claimed.extend(names.iter().cloned());
         }
-        Ok(Prepared { planned, names })
+        Ok(Batch { planned, names })
+    }
+
+    /// Looks for groups that nobody has asked for before: few people are in few groups.
+    async fn meet_groups(&mut self, asked: &[(Vec<String>, Vec<String>)]) -> Result<(), Broken> {
+        if self.groups.is_whole() {
+            return Ok(());
+        }
+        let (keys, entries) = (asked.iter().flat_map(|(keys, _)| keys), asked.iter().flat_map(|(_, entries)| entries));
+        let (keys, entries) = self.groups.unknown(keys, entries);
+        let store = self.engine.store();
+        let named = store.groups_by_key(keys).await?;
+        let tied = store.groups_by_entry(&self.source.slug, entries).await?;
+        self.groups.add(named);
+        self.groups.add(tied);
+        Ok(())
     }
 
     /// Whether somebody who is being written takes this name.
     fn takes_off(&self, name: &str) -> bool {
-        self.flight.as_ref().is_some_and(|flight| flight.names.contains(name))
+        self.flights.iter().any(|flight| flight.names.contains(name))
     }
 
     fn request(&self, decided: &Decided) -> SnapshotRequest {
@@ -202,32 +229,48 @@ impl Run<'_> {
     }
 
     /// Begins to carry out plans.
-    fn launch(&mut self, Prepared { mut planned, names }: Prepared) {
+    fn launch(&mut self, Batch { mut planned, names }: Batch) {
         if planned.is_empty() {
             return;
         }
         let leaving = planned.iter_mut().map(|one| withhold(&mut one.plan)).collect();
         let plans: Vec<Plan> = planned.iter_mut().map(|one| std::mem::take(&mut one.plan)).collect();
         let (store, now, dry_run) = (self.engine.store().clone(), self.engine.now(), self.request.dry_run);
+        let before = self.flights.back_mut().and_then(|flight| flight.written.take());
+        let (tell, written) = oneshot::channel();
         let task = async move {
             let results = if dry_run {
                 plans.iter().map(|_| Ok(Applied::default())).collect()
             } else {
-                store.apply_batch(&plans, now).await?
+                let prepared = Prepared::new(&plans, now);
+                // One after the other: of two entries of one person the later counts.
+                if let Some(before) = before
+                    && before.await.is_err()
+                {
+                    let what = "what was to be written before was not".to_owned();
+                    return Err(StoreError::Conflict { what });
+                }
+                store.carry_out(prepared).await?
             };
+            // Nobody waits if there is no other.
+            let _ = tell.send(());
             Ok((plans, results))
         };
-        self.flight = Some(Flight { planned, names, leaving, task: AbortOnDropHandle::new(tokio::spawn(task)) });
+        let (written, task) = (Some(written), AbortOnDropHandle::new(tokio::spawn(task)));
+        self.flights.push_back(Flight { planned, names, leaving, written, task });
     }
 
-    /// Waits for what is being written, and counts it. A conflict concerns its own plan only.
+    async fn land_flights(&mut self) -> Result<(), Broken> {
+        while !self.flights.is_empty() {
+            self.land().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what has been on its way the longest, and counts it. A conflict concerns its own plan only.
     async fn land(&mut self) -> Result<(), Broken> {
-        let Some(Flight { planned, leaving, task, .. }) = self.flight.take() else { return Ok(()) };
-        let (plans, results) = match task.await.map_err(tokio::task::JoinError::try_into_panic) {
-            Ok(done) => done?,
-            Err(Ok(panic)) => std::panic::resume_unwind(panic),
-            Err(Err(_)) => return Err(Broken::Run("the program ends".to_owned())),
-        };
+        let Some(Flight { planned, leaving, task, .. }) = self.flights.pop_front() else { return Ok(()) };
+        let (plans, results) = finished(task).await??;
         // What a plan that was not carried out would have done to groups is not so.
         if results.iter().any(Result::is_err) {
             self.load_groups().await?;

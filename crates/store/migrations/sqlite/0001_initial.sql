@@ -66,10 +66,12 @@ CREATE INDEX links_parent ON links (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX links_dn ON links (dn_hash);
 CREATE INDEX links_absent ON links (source, kind) WHERE absent;
 
--- An owner is the slug of the source that gave a row, or empty for one given by hand.
+-- An owner is the slug of the source that gave a row, or empty for one given by hand. There are more of these than of all
+-- else together, and two foreign keys would take much of the time of a first sync: whoever writes one holds its user and its
+-- group, and whoever deletes one of those deletes these. A row whose user or group is gone all the same means nothing.
 CREATE TABLE memberships (
-    user_id  BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    group_id BLOB NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    user_id  BLOB NOT NULL,
+    group_id BLOB NOT NULL,
     owner    TEXT NOT NULL,
     PRIMARY KEY (user_id, group_id, owner)
 ) STRICT, WITHOUT ROWID;

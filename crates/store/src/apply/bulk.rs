@@ -4,16 +4,17 @@
 //! Nothing is decided here. Whatever stands in the way, the plans are left to be carried out one after the other.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::changes::{created, link_args, set, user_args};
+use super::changes::{created, link_args, new_user_args, set, user_args};
 use super::{GONE, GROUP_GONE, LINK_GONE, MOVED};
-use crate::db::{Arg, Dialect, Tx, args};
-use crate::many::Many;
+use crate::db::{Arg, Dialect, Tx, row};
+use crate::many::{Many, Rows};
 use crate::users::user_columns;
-use crate::{Applied, Change, EntityKind, GroupRef, Link, NewAudit, NewGroup, Plan, StoreError, User, audit};
+use crate::{Applied, Change, EntityKind, GroupRef, Link, NewUser, Plan, StoreError, User, audit};
 
 /// Plans that have nothing to do with each other and are made of nothing but what can be done for many at once.
 #[derive(Default)]
@@ -76,26 +77,30 @@ fn user_of(change: &Change) -> Option<Uuid> {
 
 /// A user that was there before.
 #[derive(Default)]
-struct Taken<'a> {
+struct Taken {
     version: Option<i64>,
     bump: bool,
     rewrite: bool,
     /// The source whose own plan this is: the fingerprint it writes is the one that counts.
-    source: &'a str,
+    source: String,
 }
 
+/// What plans that a [`Gatherer`] took come to: all that can be worked out without the database.
 #[derive(Default)]
-struct Bulk<'a> {
-    new: BTreeMap<Uuid, User>,
-    taken: BTreeMap<Uuid, Taken<'a>>,
-    /// Those of the taken whose rows are written, as they were and as they will be.
-    rows: BTreeMap<Uuid, (Keys, User)>,
-    groups: Vec<&'a NewGroup>,
-    links: Vec<&'a Link>,
-    relinks: Vec<&'a Link>,
-    memberships: BTreeMap<(Uuid, Uuid, &'a str), bool>,
+pub(super) struct Bulk {
+    taken: BTreeMap<Uuid, Taken>,
+    /// Users whose sign-ins elsewhere are to be told of the change.
+    revoked: BTreeSet<Uuid>,
+    users: Rows,
+    groups: Rows,
+    links: Rows,
+    relinks: Rows,
+    joins: Rows,
+    leaves: Rows,
+    /// Groups that somebody joins.
+    joined: Vec<Arg>,
     ended: BTreeSet<Uuid>,
-    records: Vec<&'a NewAudit>,
+    records: Rows,
 }
 
 /// The fields of a user that have an index.
@@ -108,49 +113,38 @@ impl Keys {
     }
 }
 
-/// Carries out plans that a [`Gatherer`] took.
-///
-/// # Errors
-///
-/// The conflict of one of them; then the transaction must be wound back to where it was.
-pub(super) async fn run(tx: &mut Tx, plans: &[Plan], now: DateTime<Utc>) -> Result<Vec<Applied>, StoreError> {
-    let mut bulk = Bulk::default();
-    for plan in plans {
-        bulk.gather(plan, now);
-    }
-    bulk.take(tx, now).await?;
-    for change in plans.iter().flat_map(|plan| &plan.changes) {
-        bulk.change(tx, change)?;
-    }
-    bulk.write_users(tx, now).await?;
-    let groups = bulk.groups.iter().map(|new| args![new.id, &new.name, &new.name_key, &new.owner, now]).collect();
-    tx.write(INSERT_GROUPS, &[], groups).await?;
-    bulk.write_links(tx).await?;
-    bulk.write_memberships(tx).await?;
-    let records = bulk.records.iter().map(|entry| audit::insert_args(entry, now)).collect();
-    tx.write(audit::INSERT_MANY, &[], records).await?;
-    let ended = bulk.end_sessions(tx).await?;
-    Ok(plans.iter().map(|plan| applied(plan, &ended)).collect())
-}
+/// A user as they were found by, and as they will be.
+type Edited = (Keys, User);
 
-fn applied(plan: &Plan, ended: &BTreeMap<Uuid, u64>) -> Applied {
-    let users: BTreeSet<Uuid> = plan
-        .changes
-        .iter()
-        .filter_map(|change| if let Change::EndSessions { user, .. } = change { Some(*user) } else { None })
-        .collect();
-    Applied { sessions_ended: users.iter().filter_map(|user| ended.get(user)).sum() }
-}
+impl Bulk {
+    pub(super) fn of(plans: &[Plan], now: DateTime<Utc>) -> Self {
+        let mut bulk = Self::default();
+        let (mut new, mut edited, mut memberships) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for plan in plans {
+            bulk.gather_users(plan, &mut new);
+            for change in &plan.changes {
+                if let Some(user) = change.rewrites().and_then(|user| new.get(&user).copied()) {
+                    edit(edited.entry(user.id).or_insert_with(|| created(user, now)), change);
+                }
+                bulk.gather(change, &mut memberships, now);
+            }
+        }
+        for (id, user) in &new {
+            let row = edited.get(id).map_or_else(|| new_user_args(user), user_args);
+            bulk.users.push(row.into_iter().chain(row![1_i64, now, now]));
+        }
+        bulk.gather_memberships(&memberships);
+        bulk
+    }
 
-impl<'a> Bulk<'a> {
-    fn gather(&mut self, plan: &'a Plan, now: DateTime<Utc>) {
+    fn gather_users<'a>(&mut self, plan: &'a Plan, new: &mut BTreeMap<Uuid, &'a NewUser>) {
         for change in &plan.changes {
-            if let Change::CreateUser(new) = change {
-                self.new.insert(new.id, created(new, now));
+            if let Change::CreateUser(user) = change {
+                new.insert(user.id, user);
             }
         }
         for change in &plan.changes {
-            if let Some(user) = change.bumps().filter(|user| !self.new.contains_key(user)) {
+            if let Some(user) = change.bumps().filter(|user| !new.contains_key(user)) {
                 let taken = self.taken.entry(user).or_default();
                 taken.bump = true;
                 taken.rewrite |= change.rewrites().is_some();
@@ -161,13 +155,93 @@ impl<'a> Bulk<'a> {
         }
         for link in plan.changes.iter().filter_map(link_of) {
             if let Some(taken) = self.taken.get_mut(&link.entity_id) {
-                taken.source = &link.source;
+                taken.source.clone_from(&link.source);
             }
         }
     }
 
-    /// Locks the users that were there before, in the order of their IDs, and checks their versions.
-    async fn take(&mut self, tx: &mut Tx, now: DateTime<Utc>) -> Result<(), StoreError> {
+    fn gather<'a>(&mut self, change: &'a Change, memberships: &mut Memberships<'a>, now: DateTime<Utc>) {
+        match change {
+            Change::SetFlags { user, .. } => {
+                self.revoked.insert(*user);
+            }
+            Change::CreateGroup(new) => {
+                self.groups.push(row![new.id, &new.name, &new.name_key, &new.owner, now]);
+            }
+            Change::Link(link) => self.links.push(link_args(link)),
+            Change::UpdateLink(link) => self.relinks.push(link_args(link)),
+            Change::AddMembership { user, group: GroupRef::Id(group), owner } => {
+                memberships.insert((*user, *group, owner.as_str()), true);
+            }
+            Change::RemoveMembership { user, group: GroupRef::Id(group), owner } => {
+                memberships.insert((*user, *group, owner.as_str()), false);
+            }
+            Change::EndSessions { user, .. } => {
+                self.ended.insert(*user);
+            }
+            Change::Record(entry) => self.records.push(audit::insert_args(entry, now)),
+            // A user, whose row is written whole; nothing else was gathered.
+            _ => {}
+        }
+    }
+
+    fn gather_memberships(&mut self, memberships: &Memberships<'_>) {
+        let mut joined = BTreeSet::new();
+        let mut shared: Arc<str> = Arc::default();
+        for ((user, group, owner), add) in memberships {
+            if *shared != **owner {
+                shared = Arc::from(*owner);
+            }
+            let row = row![*user, *group, &shared];
+            if *add {
+                joined.insert(*group);
+                self.joins.push(row);
+            } else {
+                self.leaves.push(row);
+            }
+        }
+        self.joined = joined.into_iter().map(Arg::from).collect();
+    }
+
+    /// Carries out the plans that this was made of.
+    ///
+    /// # Errors
+    ///
+    /// The conflict of one of them; then the transaction must be wound back to where it was.
+    pub(super) async fn carry_out(
+        self,
+        tx: &mut Tx,
+        plans: &[Plan],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Applied>, StoreError> {
+        let mut rows = self.take(tx, now).await?;
+        for change in plans.iter().flat_map(|plan| &plan.changes) {
+            if let Some((_, user)) = change.rewrites().and_then(|user| rows.get_mut(&user)) {
+                edit(user, change);
+            }
+        }
+        self.revoked.iter().for_each(|user| tx.revoke(*user));
+        self.write_users(tx, rows.into_values(), now).await?;
+        tx.write(INSERT, &[], self.users).await?;
+        tx.write(INSERT_GROUPS, &[], self.groups).await?;
+        let doubted = self.taken.iter().filter(|(_, taken)| taken.bump);
+        tx.write(DOUBT, &[], doubted.map(|(id, taken)| row![*id, &taken.source]).collect()).await?;
+        tx.write(LINK, &[], self.links).await?;
+        let relinks = self.relinks.len() as u64;
+        if tx.write(RELINK, &[], self.relinks).await? != relinks {
+            return Err(StoreError::conflict(LINK_GONE));
+        }
+        hold_groups(tx, &self.joined).await?;
+        tx.write(LEAVE, &[], self.leaves).await?;
+        tx.write(JOIN, &[], self.joins).await?;
+        tx.write(audit::INSERT_MANY, &[], self.records).await?;
+        let ended = end_sessions(tx, &self.ended).await?;
+        Ok(plans.iter().map(|plan| applied(plan, &ended)).collect())
+    }
+
+    /// Locks the users that were there before, in the order of their IDs, and checks their versions. Answers with those
+    /// whose rows are to be written.
+    async fn take(&self, tx: &mut Tx, now: DateTime<Utc>) -> Result<BTreeMap<Uuid, Edited>, StoreError> {
         let ids = |rewrite| -> Vec<Arg> {
             let wanted = self.taken.iter().filter(|(_, taken)| taken.rewrite == rewrite);
             wanted.map(|(id, _)| Arg::from(*id)).collect()
@@ -178,22 +252,22 @@ impl<'a> Bulk<'a> {
             // There is one writer, and that is us.
             Dialect::Sqlite => "",
         };
-        let mut found = 0;
+        let mut rows = BTreeMap::new();
         let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE users.id IN ({}) ORDER BY users.id");
         for row in tx.look_up(&format!("{sql}{lock}"), &[], &whole).await? {
             let mut user = row.user()?;
             self.check(user.id, user.version)?;
             user.version += 1;
             user.updated_at = now;
-            self.rows.insert(user.id, (Keys::of(&user), user));
-            found += 1;
+            rows.insert(user.id, (Keys::of(&user), user));
         }
+        let mut found = rows.len();
         let sql = "SELECT id, version FROM users WHERE id IN ({}) ORDER BY id";
         for row in tx.look_up(&format!("{sql}{lock}"), &[], &held).await? {
             self.check(row.get("id")?, row.get("version")?)?;
             found += 1;
         }
-        if found == self.taken.len() { Ok(()) } else { Err(StoreError::conflict(GONE)) }
+        if found == self.taken.len() { Ok(rows) } else { Err(StoreError::conflict(GONE)) }
     }
 
     fn check(&self, id: Uuid, version: i64) -> Result<(), StoreError> {
@@ -203,104 +277,62 @@ impl<'a> Bulk<'a> {
         }
     }
 
-    fn change(&mut self, tx: &mut Tx, change: &'a Change) -> Result<(), StoreError> {
-        match change {
-            Change::UpdateUser { user, fields } => {
-                let user = self.user(*user)?;
-                for field in fields {
-                    set(user, field);
-                }
-            }
-            Change::SetFlags { user, flags } => {
-                tx.revoke(*user);
-                self.user(*user)?.flags.extend(flags.clone());
-            }
-            Change::SetDeactivatedBy { user, by } => self.user(*user)?.deactivated_by.clone_from(by),
-            Change::CreateGroup(new) => self.groups.push(new),
-            Change::Link(link) => self.links.push(link),
-            Change::UpdateLink(link) => self.relinks.push(link),
-            Change::AddMembership { user, group: GroupRef::Id(group), owner } => {
-                self.memberships.insert((*user, *group, owner.as_str()), true);
-            }
-            Change::RemoveMembership { user, group: GroupRef::Id(group), owner } => {
-                self.memberships.insert((*user, *group, owner.as_str()), false);
-            }
-            Change::EndSessions { user, .. } => {
-                self.ended.insert(*user);
-            }
-            Change::Record(entry) => self.records.push(entry),
-            // The user is there already, and nothing else was gathered.
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn user(&mut self, id: Uuid) -> Result<&mut User, StoreError> {
-        let old = self.rows.get_mut(&id).map(|(_, user)| user);
-        old.or_else(|| self.new.get_mut(&id)).ok_or_else(|| StoreError::conflict(GONE))
-    }
-
-    async fn write_users(&mut self, tx: &mut Tx, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let (same, other): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.rows).into_values().partition(|(keys, user)| *keys == Keys::of(user));
-        let written = |(_, user): &(Keys, User)| {
-            let mut args = user_args(user);
-            args.extend(args![user.version, user.updated_at]);
-            args
-        };
+    async fn write_users(
+        &self,
+        tx: &mut Tx,
+        rows: impl Iterator<Item = Edited>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let (same, other): (Vec<_>, Vec<_>) = rows.partition(|(keys, user)| *keys == Keys::of(user));
+        let written = |(_, user): &Edited| user_args(user).into_iter().chain(row![user.version, user.updated_at]);
         tx.write(UPDATE, &[], same.iter().map(written).collect()).await?;
         tx.write(UPDATE_KEYS, &[], other.iter().map(written).collect()).await?;
         let bumped = self.taken.iter().filter(|(_, taken)| taken.bump && !taken.rewrite);
-        tx.write(BUMP, &[Arg::from(now)], bumped.map(|(id, _)| args![*id]).collect()).await?;
-        let new = |user: &User| {
-            let mut args = user_args(user);
-            args.extend(args![user.version, user.created_at, user.updated_at]);
-            args
-        };
-        tx.write(INSERT, &[], self.new.values().map(new).collect()).await.map(drop)
+        tx.write(BUMP, &row![now], bumped.map(|(id, _)| row![*id]).collect()).await.map(drop)
     }
+}
 
-    async fn write_links(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        let doubted = self.taken.iter().filter(|(_, taken)| taken.bump);
-        tx.write(DOUBT, &[], doubted.map(|(id, taken)| args![*id, taken.source]).collect()).await?;
-        tx.write(LINK, &[], self.links.iter().map(|link| link_args(link)).collect()).await?;
-        let relinked = tx.write(RELINK, &[], self.relinks.iter().map(|link| link_args(link)).collect()).await?;
-        if relinked == self.relinks.len() as u64 { Ok(()) } else { Err(StoreError::conflict(LINK_GONE)) }
-    }
+/// Whether somebody is in a group, by whose word, once all is done.
+type Memberships<'a> = BTreeMap<(Uuid, Uuid, &'a str), bool>;
 
-    async fn write_memberships(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        let rows = |add| -> Vec<Vec<Arg>> {
-            let wanted = self.memberships.iter().filter(|(_, given)| **given == add);
-            wanted.map(|((user, group, owner), _)| args![*user, *group, *owner]).collect()
-        };
-        self.hold_groups(tx).await?;
-        tx.write(LEAVE, &[], rows(false)).await?;
-        tx.write(JOIN, &[], rows(true)).await.map(drop)
+/// Changes the row of a user.
+fn edit(user: &mut User, change: &Change) {
+    match change {
+        Change::UpdateUser { fields, .. } => fields.iter().for_each(|field| set(user, field)),
+        Change::SetFlags { flags, .. } => user.flags.extend(flags.clone()),
+        Change::SetDeactivatedBy { by, .. } => user.deactivated_by.clone_from(by),
+        _ => {}
     }
+}
 
-    /// No group that somebody joins may go before we are done; their users are held already, or new.
-    async fn hold_groups(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        let joined = self.memberships.iter().filter(|(_, given)| **given);
-        let groups: BTreeSet<Uuid> = joined.map(|((_, group, _), _)| *group).collect();
-        let groups: Vec<Arg> = groups.into_iter().map(Arg::from).collect();
-        let lock = match tx.dialect() {
-            Dialect::Postgres => " ORDER BY id FOR KEY SHARE",
-            Dialect::Sqlite => "",
-        };
-        let found = tx.look_up(&format!("SELECT id FROM groups WHERE id IN ({{}}){lock}"), &[], &groups).await?;
-        if found.len() == groups.len() { Ok(()) } else { Err(StoreError::conflict(GROUP_GONE)) }
-    }
+/// No group that somebody joins may go before we are done; their users are held already, or new.
+async fn hold_groups(tx: &mut Tx, groups: &[Arg]) -> Result<(), StoreError> {
+    let lock = match tx.dialect() {
+        Dialect::Postgres => " ORDER BY id FOR KEY SHARE",
+        Dialect::Sqlite => "",
+    };
+    let found = tx.look_up(&format!("SELECT id FROM groups WHERE id IN ({{}}){lock}"), &[], groups).await?;
+    if found.len() == groups.len() { Ok(()) } else { Err(StoreError::conflict(GROUP_GONE)) }
+}
 
-    async fn end_sessions(&self, tx: &mut Tx) -> Result<BTreeMap<Uuid, u64>, StoreError> {
-        let users: Vec<Arg> = self.ended.iter().map(|user| Arg::from(*user)).collect();
-        let mut ended = BTreeMap::new();
-        for row in tx.look_up("DELETE FROM sessions WHERE user_id IN ({}) RETURNING user_id", &[], &users).await? {
-            let user = row.get("user_id")?;
-            tx.revoke(user);
-            *ended.entry(user).or_default() += 1;
-        }
-        Ok(ended)
+async fn end_sessions(tx: &mut Tx, users: &BTreeSet<Uuid>) -> Result<BTreeMap<Uuid, u64>, StoreError> {
+    let users: Vec<Arg> = users.iter().map(|user| Arg::from(*user)).collect();
+    let mut ended = BTreeMap::new();
+    for row in tx.look_up("DELETE FROM sessions WHERE user_id IN ({}) RETURNING user_id", &[], &users).await? {
+        let user = row.get("user_id")?;
+        tx.revoke(user);
+        *ended.entry(user).or_default() += 1;
     }
+    Ok(ended)
+}
+
+fn applied(plan: &Plan, ended: &BTreeMap<Uuid, u64>) -> Applied {
+    let users: BTreeSet<Uuid> = plan
+        .changes
+        .iter()
+        .filter_map(|change| if let Change::EndSessions { user, .. } = change { Some(*user) } else { None })
+        .collect();
+    Applied { sessions_ended: users.iter().filter_map(|user| ended.get(user)).sum() }
 }
 
 const INSERT: Many = Many {

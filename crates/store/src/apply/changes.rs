@@ -6,12 +6,33 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{GONE, GROUP_GONE, LINK_GONE, Run};
-use crate::db::{Arg, Dialect, args};
+use crate::db::{Arg, Dialect, args, row};
 use crate::sync::dn_hash;
 use crate::{
     Change, Deactivation, EntityKind, Field, GroupRef, Link, NewGroup, NewSession, NewUser, Owner, StoreError, User,
 };
 use crate::{audit, guard};
+
+macro_rules! user_row {
+    ($user:expr, $deactivated_by:expr) => {
+        row![
+            $user.id,
+            &$user.username,
+            &$user.username_key,
+            &$user.first_name,
+            &$user.last_name,
+            &$user.email,
+            &$user.email_key,
+            &$user.display_name,
+            &$user.path,
+            Arg::json(&$user.profile),
+            Arg::json(&$user.flags),
+            $user.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
+            $deactivated_by,
+            findable(&$user.live_groups),
+        ]
+    };
+}
 
 impl Run<'_> {
     pub(super) async fn change(&mut self, change: &Change) -> Result<(), StoreError> {
@@ -130,8 +151,7 @@ impl Run<'_> {
         let sql = "INSERT INTO users (id, username, username_key, first_name, last_name, email, email_key, \
                    display_name, path, profile, flags, password_hash, deactivated_by, live_groups, version, created_at, \
                    updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $15)";
-        let mut args = user_args(&user);
-        args.push(self.now.into());
+        let args = user_args(&user).into_iter().chain(row![self.now]).collect();
         self.counted(sql, args).await?;
         self.users.insert(user.id, user);
         Ok(())
@@ -170,7 +190,7 @@ impl Run<'_> {
                    given_fields, dn_hash, given_flags, live_groups, parent_id, account_ends, \
                    password_changed) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-        self.may(sql, link_args(link))
+        self.may(sql, link_args(link).into())
     }
 
     fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
@@ -178,7 +198,7 @@ impl Run<'_> {
                    dn_hash = $11, given_flags = $12, live_groups = $13, parent_id = $14, account_ends = $15, password_changed = $16, \
                    absent = FALSE \
                    WHERE kind = $1 AND source = $2 AND unique_id = $3 AND (user_id = $4 OR group_id = $5)";
-        self.must(sql, link_args(link), LINK_GONE)
+        self.must(sql, link_args(link).into(), LINK_GONE)
     }
 
     async fn unlink(&mut self, entity: Uuid, source: &str) -> Result<(), StoreError> {
@@ -269,37 +289,27 @@ pub(super) fn created(new: &NewUser, now: DateTime<Utc>) -> User {
 }
 
 /// `$1` to `$14` of the statements that write a user.
-pub(super) fn user_args(user: &User) -> Vec<Arg> {
-    args![
-        user.id,
-        &user.username,
-        &user.username_key,
-        &user.first_name,
-        &user.last_name,
-        &user.email,
-        &user.email_key,
-        &user.display_name,
-        &user.path,
-        serde_json::Value::Object(user.profile.clone()),
-        user.flags.iter().map(|(name, on)| (name.clone(), *on)).collect::<serde_json::Value>(),
-        user.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
-        user.deactivated_by.as_ref().map(Deactivation::to_column),
-        findable(&user.live_groups),
-    ]
+pub(super) fn user_args(user: &User) -> [Arg; 14] {
+    user_row!(user, user.deactivated_by.as_ref().map(Deactivation::to_column))
+}
+
+/// The same for one who is only about to be stored.
+pub(super) fn new_user_args(user: &NewUser) -> [Arg; 14] {
+    user_row!(user, None::<String>)
 }
 
 /// Names that no local group can have are left out.
-fn findable(names: &BTreeSet<String>) -> serde_json::Value {
-    names.iter().filter(|name| guard::findable(name)).cloned().collect()
+fn findable(names: &BTreeSet<String>) -> Arg {
+    Arg::json(&names.iter().filter(|name| guard::findable(name)).collect::<Vec<_>>())
 }
 
 /// `$1` to `$16` of the statements that write a link.
-pub(super) fn link_args(link: &Link) -> Vec<Arg> {
+pub(super) fn link_args(link: &Link) -> [Arg; 16] {
     let (user, group) = match link.kind {
         EntityKind::User => (Some(link.entity_id), None),
         EntityKind::Group => (None, Some(link.entity_id)),
     };
-    args![
+    row![
         link.kind.as_str(),
         &link.source,
         &link.unique_id,
@@ -309,9 +319,9 @@ pub(super) fn link_args(link: &Link) -> Vec<Arg> {
         &link.dn_key,
         link.last_seen,
         link.fingerprint.clone(),
-        link.given_fields.iter().cloned().collect::<serde_json::Value>(),
+        Arg::json(&link.given_fields),
         dn_hash(&link.dn_key),
-        link.given_flags.iter().cloned().collect::<serde_json::Value>(),
+        Arg::json(&link.given_flags),
         findable(&link.live_groups),
         link.parent,
         link.account_ends,

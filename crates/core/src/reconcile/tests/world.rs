@@ -2,6 +2,7 @@
 
 use super::*;
 use bindery_store::{Field, Group};
+use std::sync::Arc;
 
 #[derive(Default)]
 pub(super) struct World {
@@ -66,7 +67,7 @@ impl World {
                 .filter(|state| request.email_key.as_ref() == Some(&state.user.email_key))
                 .cloned()
                 .collect(),
-            groups: self.groups.iter().filter(group).cloned().collect(),
+            groups: self.groups.iter().filter(group).cloned().map(Arc::new).collect(),
         }
     }
 
