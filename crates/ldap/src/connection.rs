@@ -286,16 +286,17 @@ impl Connection {
         self.commands.send(command).await.map_err(|_| self.fault())
     }
 
-    /// Starts a search within `deadline`.
+    /// Starts a search within `deadline`, whose caller may be slow where it is `unhurried`.
     pub(crate) async fn subscribe(
         &self,
         body: Zeroizing<Vec<u8>>,
         deadline: Option<Instant>,
+        unhurried: bool,
     ) -> Result<Subscription, Error> {
         let (items, queue) = mpsc::unbounded_channel();
         let credit = Arc::new(Semaphore::new(SEARCH_QUEUE));
         let ticket = self.ticket();
-        let reply = Reply::Many { items, credit: credit.clone() };
+        let reply = Reply::Many { items, credit: credit.clone(), unhurried };
         let submitted = self.submit(Command { key: ticket.key, body, kind: Kind::Search, reply, layer: None });
         match deadline {
             None => submitted.await?,

@@ -4,7 +4,7 @@
 //! **Backpressure.** A search's results wait in a queue of bounded octets ([`SEARCH_QUEUE`]). When it is full the
 //! socket is not read until the caller takes something, so that memory does not grow; TCP slows the server
 //! down. Other operations on the connection have to wait meanwhile, but not for ever: after
-//! [`Limits::stall`] the search that nobody reads is abandoned and its caller told so.
+//! [`Limits::stall`] the search that nobody reads is abandoned and its caller told so, unless it was to be waited for.
 //!
 //! **Trust.** Answers for operations that nobody asked for, of the wrong kind, or malformed end the connection
 //! with a reason that every operation under way gets.
@@ -60,7 +60,7 @@ pub(crate) type LayerChoice = oneshot::Receiver<Option<Box<dyn SecurityLayer>>>;
 /// Where answers go.
 pub(crate) enum Reply {
     One(oneshot::Sender<Result<Response, Fault>>),
-    Many { items: mpsc::UnboundedSender<Item>, credit: Arc<Semaphore> },
+    Many { items: mpsc::UnboundedSender<Item>, credit: Arc<Semaphore>, unhurried: bool },
 }
 
 /// What goes to the caller of a search. The permit holds its place in the queue.
@@ -106,7 +106,7 @@ struct Stall {
     response: Response,
     credit: Arc<Semaphore>,
     cost: u32,
-    until: Instant,
+    until: Option<Instant>,
 }
 
 struct Driver {
@@ -427,7 +427,7 @@ impl Driver {
     /// One of many answers: into the queue, or the connection waits until there is room.
     fn deliver_item(&mut self, response: Response) -> Result<(), Fault> {
         let id = response.id;
-        let Some(Operation { reply: Reply::Many { credit, .. }, .. }) = self.operations.get(id) else {
+        let Some(Operation { reply: Reply::Many { credit, unhurried, .. }, .. }) = self.operations.get(id) else {
             // Intermediate responses may come with anything (RFC 4511, 4.13); entries may not.
             return match response.op {
                 Op::Intermediate { .. } => Ok(()),
@@ -440,7 +440,7 @@ impl Driver {
             // Where nobody listens, the search is about to be cancelled.
             Err(_) if credit.is_closed() => {}
             Err(_) => {
-                let until = Instant::now() + self.limits.stall;
+                let until = (!unhurried).then(|| Instant::now() + self.limits.stall);
                 self.stall = Some(Stall { id, response, credit: credit.clone(), cost, until });
             }
         }
@@ -535,7 +535,12 @@ enum Room {
 
 async fn room_for(stall: Option<&Stall>) -> Room {
     let Some(stall) = stall else { return Room::CallerGone };
-    match tokio::time::timeout_at(stall.until, stall.credit.clone().acquire_many_owned(stall.cost)).await {
+    let room = stall.credit.clone().acquire_many_owned(stall.cost);
+    let room = match stall.until {
+        Some(until) => tokio::time::timeout_at(until, room).await,
+        None => Ok(room.await),
+    };
+    match room {
         Ok(Ok(permit)) => Room::Made(permit),
         Ok(Err(_)) => Room::CallerGone,
         Err(_) => Room::TooLate,

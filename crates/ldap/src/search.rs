@@ -54,6 +54,8 @@ pub struct SearchRequest {
     pub controls: Vec<Control>,
     /// How long it may take as a whole.
     pub deadline: Deadline,
+    /// Whether whoever reads the results may be as slow as they like.
+    pub unhurried: bool,
 }
 
 impl SearchRequest {
@@ -74,6 +76,7 @@ impl SearchRequest {
             types_only: false,
             controls: vec![],
             deadline: Deadline::default(),
+            unhurried: false,
         }
     }
 
@@ -104,6 +107,14 @@ impl SearchRequest {
         self.deadline = deadline;
         self
     }
+
+    /// The connection waits for whoever reads the results as long as that takes, and everything else on it waits as well:
+    /// only for a connection of one's own.
+    #[must_use]
+    pub fn unhurried(mut self) -> Self {
+        self.unhurried = true;
+        self
+    }
 }
 
 /// One thing that a search yields.
@@ -132,7 +143,7 @@ pub enum SearchItem {
 ///
 /// Results wait in a queue of about 1 MiB. While it is full the whole connection waits, at most for half of the
 /// operation's deadline; then the search ends with [`Error::SlowReader`]. Whoever works long on each entry uses
-/// a connection of its own.
+/// a connection of its own, and is [`unhurried`](SearchRequest::unhurried).
 pub struct SearchStream {
     connection: Connection,
     state: State,
@@ -248,7 +259,7 @@ impl Connection {
         let deadline = allowed.map(|allowed| Instant::now() + allowed);
         let op = Zeroizing::new(convert::encode(&convert::search(&request)?)?);
         let body = join(&op, &convert::controls(&request.controls)?);
-        let state = State::Running(self.subscribe(body, deadline).await?);
+        let state = State::Running(self.subscribe(body, deadline, request.unhurried).await?);
         Ok(SearchStream { connection: self.clone(), state, deadline, allowed: allowed.unwrap_or_default() })
     }
 

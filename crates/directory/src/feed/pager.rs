@@ -36,7 +36,8 @@ impl Pager {
         if paged {
             return Ok(Self::Paged(Box::new(connection.search_paged(request, size.entries))));
         }
-        let stream = connection.search_stream(request.deadline(Deadline::None)).await?;
+        // The server is to send all of it at once, and whoever takes the parts may be slow.
+        let stream = connection.search_stream(request.deadline(Deadline::None).unhurried()).await?;
         Ok(Self::Whole(Whole { stream, size, over: false }))
     }
 

@@ -172,6 +172,34 @@ async fn a_server_without_paging_is_asked_once() {
     assert_eq!(reasons(&people(&limited.await).await.unwrap()), [Incomplete::SizeLimit]);
 }
 
+/// The server sends everything at once; that somebody takes long over a part of it is no fault of anybody.
+#[tokio::test]
+async fn who_takes_the_parts_of_an_unpaged_listing_may_be_slow() {
+    let long = "x".repeat(100_000);
+    let url = serve(move |message| match Asked::of(message) {
+        Some(asked) if asked.is_root_dse() => asked.root_dse(&[]),
+        Some(asked) => {
+            let one = |number: u32| {
+                let (name, long) = (format!("p{number}"), long.as_str());
+                let dn = format!("uid={name},ou=people,dc=example,dc=test");
+                asked.answer(entry(&dn, &[("uid", &[&name]), ("entryUUID", &[&name]), ("sn", &[long])]))
+            };
+            (0..300).map(one).chain([asked.done(Code::Success)]).collect()
+        }
+        None => otherwise(message),
+    });
+    let mut settings = settings(&[url.await]);
+    settings.timeouts.operation = std::time::Duration::from_secs(3);
+    settings.page_size = 2;
+    let mut listing = Source::new(settings).list_people(&nothing());
+    let mut read = listing.next().await.unwrap().unwrap().entries.len();
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    while let Some(page) = listing.next().await.unwrap() {
+        read += page.entries.len();
+    }
+    assert_eq!(read, 300);
+}
+
 #[tokio::test]
 async fn busy_at_the_beginning_gives_way_to_the_next_server() {
     let slapd = Slapd::start();
