@@ -92,6 +92,16 @@ impl TlsSettings {
 }
 
 impl ClientIdentity {
+    /// Whom the certificate is made out to, as the DER of its subject: the same for one that takes its place. All of it
+    /// where it names nobody; `None` where it is no certificate.
+    pub fn subject(&self) -> Option<Vec<u8>> {
+        let certificate = certificates(&self.certificates_pem, "the client certificate").ok()?.into_iter().next()?;
+        let mut parsed = RootCertStore::empty();
+        parsed.add(certificate.clone()).ok()?;
+        let subject = parsed.roots.first()?.subject.to_vec();
+        Some(if subject.is_empty() { certificate.to_vec() } else { subject })
+    }
+
     fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
         let chain = certificates(&self.certificates_pem, "the client certificate")?;
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.expose_secret())

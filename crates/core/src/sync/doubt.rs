@@ -204,10 +204,14 @@ pub(super) const CHANGED_SEARCH: &str = "changed_search";
 
 /// A digest of base, scope, filter, unique ID and service account: when one of them changes, other entries are seen.
 fn search(source: &ActiveSource) -> Value {
-    let SourceSettings { users, groups, bind, .. } = source.directory.settings();
+    let SourceSettings { users, groups, bind, tls, .. } = source.directory.settings();
     let who = match bind {
         Bind::Simple { name, .. } => format!("simple {name}"),
-        Bind::External => "external".to_owned(),
+        Bind::External => match &tls.identity {
+            // A certificate that is renewed is the same account.
+            Some(identity) => format!("external {}", identity.subject().map(hex::encode).unwrap_or_default()),
+            None => "external".to_owned(),
+        },
         Bind::Anonymous => "anonymous".to_owned(),
         _ => "other".to_owned(),
     };
@@ -279,6 +283,25 @@ nested = "walk"
         ] {
             assert_eq!(search(&with(this, that)), before, "{this}");
         }
+    }
+
+    #[test]
+    fn another_client_certificate_is_another_account_and_a_renewed_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = bindery_tests::Ca::new(folder.path());
+        let bound = |file: &str, name: &str| {
+            let issued = ca.client(file, name);
+            let service = "[sources.corp.bind]\ndn = \"cn=sync,dc=example\"\npassword = \"one\"";
+            let external = format!(
+                "[sources.corp.tls]\nclient_cert = {:?}\nclient_key = {:?}\n[sources.corp.bind]\nmethod = \"external\"",
+                issued.cert, issued.key
+            );
+            search(&with(&external, service))
+        };
+        let before = bound("one", "sync");
+        assert_ne!(bound("two", "other"), before);
+        assert_eq!(bound("three", "sync"), before);
+        assert_ne!(search(&with("", "")), before);
     }
 
     #[tokio::test]
