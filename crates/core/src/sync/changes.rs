@@ -178,7 +178,7 @@ impl Run<'_> {
         if sync.groups {
             let grants = self.absorb_groups(&told.groups).await?;
             if !from_people {
-                self.nest_changed(&directory, &told.groups, &grants).await?;
+                self.nest_changed(&directory, &told.groups, &gone_groups, &grants).await?;
             }
         }
         self.prints = self.source.fingerprints.knowing(known());

@@ -1,7 +1,7 @@
 //! Groups in groups: mirrored ones hang under the mirrored groups that they are in, the others under `groups.parent`.
 //!
 //! A full run goes by what all groups list. Where a feed tells of some, only what they list, and what lists them, is
-//! looked at; what it comes to is the same.
+//! looked at; what it comes to is the same. A group that has left keeps its place until its removal is decided.
 
 use super::broken::Broken;
 use super::groups::{BATCH, as_group};
@@ -10,11 +10,21 @@ use crate::reconcile::group_key;
 use crate::rules::{self, GroupGrant};
 use bindery_directory::{Dn, Group, GroupEntry, Roster, Source};
 use bindery_store::{Change, GroupRef, Owner, Plan};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 /// What a feed told of groups: each entry by its unique ID.
 type Told = BTreeMap<String, GroupEntry>;
+
+/// What a whole roster says.
+pub(super) struct Nested {
+    /// The mirrored groups, and what each of them is in.
+    above: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    /// Groups of the source that were not listed.
+    unlisted: BTreeSet<Uuid>,
+    /// Whether what it does not say is not so.
+    whole: bool,
+}
 
 /// What each group is in, of the groups that are mirrored.
 #[derive(Default)]
@@ -59,19 +69,20 @@ impl Hanging {
         self.off.insert(group);
     }
 
-    fn changes(&self, owner: &Owner) -> Vec<Change> {
+    /// What has to be written. Nothing is done about what is `waiting`, and what hangs there goes on doing so.
+    fn changes(&self, owner: &Owner, waiting: &BTreeSet<Uuid>) -> Vec<Change> {
         let none = BTreeSet::new();
         let mut changes = Vec::new();
-        for child in &self.touched {
-            let above = self.above.get(child).unwrap_or(&none);
-            let wanted: BTreeSet<Uuid> = if self.off.contains(child) {
-                BTreeSet::new()
-            } else if above.is_empty() {
-                self.top.into_iter().filter(|top| top != child).collect()
-            } else {
-                above.clone()
-            };
+        for child in self.touched.difference(waiting) {
             let stored = self.stored.get(child).unwrap_or(&none);
+            let off = self.off.contains(child);
+            let mut wanted: BTreeSet<Uuid> = stored.intersection(waiting).copied().collect();
+            if !off {
+                wanted.extend(self.above.get(child).unwrap_or(&none));
+            }
+            if wanted.is_empty() && !off {
+                wanted.extend(self.top.filter(|top| top != child));
+            }
             changes.extend(wanted.difference(stored).map(|parent| add(*child, *parent, owner)));
             changes.extend(stored.difference(&wanted).map(|parent| remove(*child, *parent, owner)));
         }
@@ -87,27 +98,47 @@ fn remove(child: Uuid, parent: Uuid, owner: &Owner) -> Change {
     Change::RemoveSubgroup { child: GroupRef::Id(child), parent: GroupRef::Id(parent), owner: owner.clone() }
 }
 
+/// The two groups that such a change is about.
+fn ends(change: &Change) -> Vec<Uuid> {
+    match change {
+        Change::AddSubgroup { child: GroupRef::Id(child), parent: GroupRef::Id(parent), .. }
+        | Change::RemoveSubgroup { child: GroupRef::Id(child), parent: GroupRef::Id(parent), .. } => {
+            vec![*child, *parent]
+        }
+        _ => Vec::new(),
+    }
+}
+
 impl Run<'_> {
     /// Everything that a whole roster says.
     pub(super) async fn nest(&mut self, roster: &Roster, grants: &BTreeMap<usize, GroupGrant>) -> Result<(), Broken> {
-        let owner = self.owner();
         let local = |grant: &GroupGrant| self.groups.by_key(&group_key(&grant.name)).map(|state| state.group.id);
-        let top = self.top();
-        let mut wanted: BTreeSet<(Uuid, Uuid)> = BTreeSet::new();
+        let mut above: BTreeMap<Uuid, BTreeSet<Uuid>> = BTreeMap::new();
         for (at, grant) in grants {
             let Some(child) = local(grant) else { continue };
-            let above = roster.parents(*at);
-            let parents: BTreeSet<Uuid> = above.iter().filter_map(|at| local(grants.get(at)?)).collect();
-            let parents = if parents.is_empty() { top.into_iter().collect() } else { parents };
-            wanted.extend(parents.into_iter().filter(|parent| *parent != child).map(|parent| (child, parent)));
+            let parents = roster.parents(*at);
+            let parents = parents.iter().filter_map(|at| local(grants.get(at)?)).filter(|parent| *parent != child);
+            above.entry(child).or_default().extend(parents);
         }
-        let stored: BTreeSet<_> = self.engine.store().subgroups(&owner).await?.into_iter().collect();
-        let mut changes: Vec<Change> =
-            wanted.difference(&stored).map(|(child, parent)| add(*child, *parent, &owner)).collect();
-        if roster.shortcomings().is_empty() {
-            changes.extend(stored.difference(&wanted).map(|(child, parent)| remove(*child, *parent, &owner)));
-        }
+        let listed: HashSet<&str> = roster.groups().iter().filter_map(|group| group.unique_id.as_deref()).collect();
+        let unlisted = self.groups.tied().filter(|(entries, _)| !entries.iter().any(|one| listed.contains(one)));
+        let unlisted = unlisted.map(|(_, group)| group).collect();
+        let nested = Nested { above, unlisted, whole: roster.shortcomings().is_empty() };
+        let changes = self.rehang(&nested, &[]).await?;
+        self.nested = Some(nested);
         self.hang(&changes).await
+    }
+
+    /// What has to be written for all groups to hang as a roster says, once `gone` have left.
+    async fn rehang(&self, nested: &Nested, gone: &[Uuid]) -> Result<Vec<Change>, Broken> {
+        let mut hanging = self.stored().await?;
+        hanging.touched = hanging.stored.keys().chain(nested.above.keys()).copied().collect();
+        hanging.off = hanging.touched.iter().filter(|group| !nested.above.contains_key(group)).copied().collect();
+        hanging.above.clone_from(&nested.above);
+        let waiting = nested.unlisted.iter().filter(|group| !gone.contains(group)).copied().collect();
+        let mut changes = hanging.changes(&self.owner(), &waiting);
+        changes.retain(|change| nested.whole || matches!(change, Change::AddSubgroup { .. }));
+        Ok(changes)
     }
 
     /// What a feed told of some groups; `grants` are those of them that are mirrored.
@@ -115,6 +146,7 @@ impl Run<'_> {
         &mut self,
         directory: &Source,
         told: &Told,
+        gone: &[bindery_store::Roster],
         grants: &BTreeMap<String, GroupGrant>,
     ) -> Result<(), Broken> {
         if told.is_empty() || self.request.dry_run {
@@ -141,18 +173,54 @@ impl Run<'_> {
                 hanging.put(group, naming.into_iter().filter(|above| *above != group).collect());
             }
         }
-        let changes = hanging.changes(&self.owner());
+        let left: HashSet<&str> = gone.iter().map(|roster| roster.unique_id.as_str()).collect();
+        let is_told = |entry: &str| told.contains_key(entry);
+        let changes = self.but_for_waiting(&hanging, &[], is_told, |entry| left.contains(entry)).await?;
         self.hang(&changes).await
     }
 
     /// Groups that are about to go: what hung under them hangs elsewhere.
     pub(super) async fn unnest(&mut self, gone: &[Uuid]) -> Result<(), Broken> {
-        let mut hanging = self.hanging(&Told::new()).await?;
-        for group in gone {
-            hanging.drop(*group);
-        }
-        let changes = hanging.changes(&self.owner());
+        let changes = if let Some(nested) = &self.nested {
+            self.rehang(nested, gone).await?
+        } else {
+            let mut hanging = self.hanging(&Told::new()).await?;
+            for group in gone {
+                hanging.drop(*group);
+            }
+            self.but_for_waiting(&hanging, gone, |_| false, |_| false).await?
+        };
         self.hang(&changes).await
+    }
+
+    /// What has to be written, and nothing about a group that has left without its removal having been decided: of its
+    /// entries none is told of, or remembered as it was listed, that has not just left. Those that go are not waiting.
+    async fn but_for_waiting(
+        &self,
+        hanging: &Hanging,
+        going: &[Uuid],
+        is_told: impl Fn(&str) -> bool,
+        has_left: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Change>, Broken> {
+        let owner = self.owner();
+        let changes = hanging.changes(&owner, &BTreeSet::new());
+        let mut waiting = BTreeSet::new();
+        for group in changes.iter().flat_map(ends).collect::<BTreeSet<_>>() {
+            let Some(state) = self.groups.get(group).filter(|_| !going.contains(&group)) else { continue };
+            let own = state.links.iter().filter(|link| owner.is_source(&link.source));
+            let entries: Vec<String> = own.map(|link| link.unique_id.clone()).collect();
+            if entries.is_empty() || entries.iter().any(|entry| is_told(entry)) {
+                continue;
+            }
+            let remembered = self.engine.store().rosters(&self.source.slug, &entries).await?;
+            if remembered.iter().all(|roster| has_left(&roster.unique_id)) {
+                waiting.insert(group);
+            }
+        }
+        if waiting.is_empty() {
+            return Ok(changes);
+        }
+        Ok(hanging.changes(&owner, &waiting))
     }
 
     async fn hang(&mut self, changes: &[Change]) -> Result<(), Broken> {
@@ -165,12 +233,17 @@ impl Run<'_> {
         self.groups.by_key(&key).map(|state| state.group.id)
     }
 
-    /// What is stored, and what of it the directory says.
-    async fn hanging(&self, told: &Told) -> Result<Hanging, Broken> {
+    async fn stored(&self) -> Result<Hanging, Broken> {
         let mut hanging = Hanging { top: self.top(), ..Hanging::default() };
         for (child, parent) in self.engine.store().subgroups(&self.owner()).await? {
             hanging.stored.entry(child).or_default().insert(parent);
         }
+        Ok(hanging)
+    }
+
+    /// What is stored, and what of it the directory says.
+    async fn hanging(&self, told: &Told) -> Result<Hanging, Broken> {
+        let mut hanging = self.stored().await?;
         hanging.above = hanging.stored.clone();
         if let Some(top) = hanging.top {
             let inside = self.inside(top, told).await?;

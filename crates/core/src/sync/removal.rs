@@ -6,7 +6,7 @@ use super::Removals;
 use super::brakes;
 use super::broken::Broken;
 use super::doubt;
-use super::report::{IncompleteBase, Mode, Removal, SyncOutcome, SyncReason, Thing};
+use super::report::{IncompleteBase, Removal, SyncOutcome, SyncReason, Thing};
 use super::run::Run;
 use super::writing::Leaving;
 use crate::config::Removed;
@@ -307,8 +307,7 @@ impl Run<'_> {
 
     async fn remove_groups(&mut self, groups: &[Uuid]) -> Result<(), Broken> {
         let owner = self.owner();
-        // A full run has put that right already.
-        if self.report.mode == Mode::Incremental && !groups.is_empty() {
+        if !groups.is_empty() {
             self.unnest(groups).await?;
         }
         for group in groups {

@@ -6,6 +6,7 @@ use super::doubt;
 use super::index::GroupIndex;
 use super::links::{Known, Links};
 use super::look::{Looked, Looker, Looking};
+use super::nesting::Nested;
 use super::people::Decided;
 use super::report::{IncompleteBase, Mode, SyncRun};
 use super::rosters::Rosters;
@@ -58,6 +59,8 @@ pub(super) struct Run<'a> {
     pub(super) active: Option<u64>,
     /// What is known of the groups that rules name.
     pub(super) known: Option<String>,
+    /// How all groups hang, where all of them were listed.
+    pub(super) nested: Option<Nested>,
     /// Entries that failed, by unique ID.
     pub(super) failing: BTreeSet<String>,
     /// Entries of which a feed has told, failed or not.
@@ -95,6 +98,7 @@ impl<'a> Run<'a> {
             known: None,
             failing: BTreeSet::new(),
             settled: HashSet::new(),
+            nested: None,
             removed: Removals::default(),
             already: Removals::default(),
         }

@@ -1,7 +1,7 @@
 //! Groups of the directory as local ones, with and without people in them.
 
 use crate::sync_full::{FULL, planned, sync};
-use crate::world::World;
+use crate::world::{Setup, World};
 use bindery_core::reconcile::group_key;
 use bindery_core::sync::{Mode, SyncOutcome, SyncRequest, SyncRun};
 use bindery_demo_directory::company;
@@ -107,6 +107,48 @@ async fn groups_that_come_move_and_go_hang_where_they_belong() {
         seen.push(all);
     }
     assert_eq!(seen[0], seen[1]);
+}
+
+/// A group whose removal is held keeps its place, and what hangs under it stays there.
+#[tokio::test]
+async fn a_group_that_is_held_stays_where_it_hangs() {
+    for request in BOTH {
+        let held = MIRROR.replace("percent = 100", "count = 0, percent = 100");
+        let world = World::with(&format!("{held}parent = \"directory\"\n")).await;
+        completed(&world, FULL).await;
+        let hanging = async || {
+            let mut all = Vec::new();
+            for name in ["directory", "all-staff", "engineering"] {
+                all.push(hang_under(&world, name).await);
+            }
+            all
+        };
+        let before = hanging().await;
+        assert!(before[1].contains(&"engineering".to_owned()) && before[2] == ["it-admins"], "{before:?}");
+        nest(&world, "delete", "engineering", "all-staff").await;
+        world.delete(&[format!("cn=engineering,{}", company::GROUPS_DN)]).await;
+        let run = planned(&world, request).await;
+        assert_eq!((run.outcome, run.mode == Mode::Full), (SyncOutcome::Held, request.full), "{run:?}");
+        assert_eq!(hanging().await, before);
+        planned(&world, request).await;
+        assert_eq!(hanging().await, before);
+
+        completed(&world, SyncRequest { allow_removals: true, ..FULL }).await;
+        let after = hanging().await;
+        assert!(after[0].contains(&"it-admins".to_owned()), "{after:?}");
+        assert!(!after[1].contains(&"engineering".to_owned()) && after[2].is_empty(), "{after:?}");
+    }
+}
+
+/// Where no group is read any more, none is taken anywhere.
+#[tokio::test]
+async fn groups_that_nobody_reads_any_more_stay_where_they_hang() {
+    let world = World::with(MIRROR).await;
+    completed(&world, FULL).await;
+    let source = MIRROR.split_once("[sources.larkspur.groups]").unwrap().0.to_owned();
+    world.reload(&Setup { source, ..Setup::default() });
+    completed(&world, FULL).await;
+    assert_eq!(hang_under(&world, "engineering").await, ["it-admins"]);
 }
 
 /// What an incremental run makes of nested groups is what a full one would.

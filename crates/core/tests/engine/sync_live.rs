@@ -105,6 +105,25 @@ async fn groups_hang_as_they_do_in_the_directory() {
     stop(&world, following).await;
 }
 
+/// What is told of others after a group was held changes nothing about that one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_is_held_stays_where_it_hangs() {
+    let world = World::with(&format!("{LIVE}removal_limit = {{ count = 0, percent = 100 }}\n{MIRROR}")).await;
+    sync(&world, FULL).await;
+    let store = world.engine.store();
+    let staff = store.group_by_name("all-staff").await.unwrap().unwrap().group.id;
+    let before = store.subgroups_of(staff).await.unwrap();
+    let following = follow(&world);
+    let engineering = format!("cn=engineering,{}", company::GROUPS_DN);
+    world.delete(std::slice::from_ref(&engineering)).await;
+    held(&world, &[]).await;
+    let all = format!("cn=all-staff,{}", company::GROUPS_DN);
+    world.edit(&format!("dn: {all}\nchangetype: modify\ndelete: member\nmember: {engineering}\n")).await;
+    mail(&world, "leo", "new@larkspur.example").await;
+    assert_eq!(store.subgroups_of(staff).await.unwrap(), before);
+    stop(&world, following).await;
+}
+
 /// A new configuration is followed at once, also where the old one was waiting to read everything once more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_configuration_waits_for_nothing_old() {
