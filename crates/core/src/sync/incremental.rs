@@ -74,7 +74,7 @@ impl Run<'_> {
     }
 
     /// Somebody who failed the last time: what stood in their way may be gone, and no feed tells of that.
-    async fn look_again(&mut self, unique_id: String, told: &mut Told) -> Result<(), Broken> {
+    pub(super) async fn look_again(&mut self, unique_id: String, told: &mut Told) -> Result<(), Broken> {
         match self.source.directory.read(&unique_id, None, &self.source.wanted).await {
             Ok(Some(person)) => told.hear(FeedEvent::Person(Box::new(person))),
             Ok(None) => drop(self.settled.insert(unique_id)),

@@ -13,6 +13,7 @@ use super::run::Run;
 use crate::engine::{ActiveSource, Engine, chain};
 use crate::events::Event;
 use bindery_directory::{Changes, FeedEvent, Position, Since};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
@@ -29,6 +30,12 @@ const HANDOVER: Duration = Duration::from_secs(3);
 const MOST_PUT_OFF: Duration = Duration::from_mins(5);
 /// Following for so long is a feed that works.
 const STEADY: Duration = Duration::from_mins(1);
+
+/// Those who failed are looked at again no sooner than this, and no sooner than their number bids.
+const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN_FOR_EACH: Duration = Duration::from_millis(100);
+/// And after this at the latest.
+const LATEST_AGAIN: Duration = Duration::from_mins(5);
 
 /// What a follower's runs are called where they are counted and kept. For a schedule they are none.
 const LIVE: &str = "live";
@@ -52,7 +59,7 @@ impl Engine {
             match lease::take(self, format!("live:{}", source.slug)).await {
                 Ok(Some(held)) => {
                     tracing::info!(target: "bindery_core::live", source = source.slug, "following the directory's changes");
-                    if let Ended::Reconfigured = self.follow_with(source, held).await {
+                    if let Ended::Reconfigured = Box::pin(self.follow_with(source, held)).await {
                         return;
                     }
                 }
@@ -87,6 +94,35 @@ impl Engine {
     fn trouble(&self, source: &ActiveSource, detail: &str) {
         tracing::warn!(target: "bindery_core::live", source = source.slug, detail, "the change feed is not being followed; trying again");
         self.tell(&Event::DirectoryError { source: source.slug.clone(), detail: detail.to_owned() });
+    }
+}
+
+/// When those who failed are looked at again: what stood in their way may be gone, and no feed tells of that.
+struct Again {
+    last: Instant,
+    least: Duration,
+    wait: Duration,
+}
+
+impl Again {
+    fn new(now: Instant) -> Self {
+        Self { last: now, least: AGAIN, wait: AGAIN }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        now.duration_since(self.last) >= self.wait
+    }
+
+    /// Others have changed: one of those may have stood in the way.
+    fn hurry(&mut self) {
+        self.wait = self.least;
+    }
+
+    /// So many were looked at, and `same`: nothing came of it.
+    fn looked(&mut self, now: Instant, many: usize, same: bool) {
+        self.last = now;
+        self.least = AGAIN_FOR_EACH.saturating_mul(u32::try_from(many).unwrap_or(u32::MAX)).clamp(AGAIN, LATEST_AGAIN);
+        self.wait = if same { (self.wait * 2).clamp(self.least, LATEST_AGAIN) } else { self.least };
     }
 }
 
@@ -173,6 +209,7 @@ impl Follower<'_> {
         let mut look_aside = tokio::time::interval(self.source.sync.poll);
         look_aside.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(PAUSE);
+        let mut again = Again::new(began);
         loop {
             let event = tokio::select! {
                 event = changes.next() => event?,
@@ -192,15 +229,26 @@ impl Follower<'_> {
                     if began.elapsed() > STEADY {
                         self.put_off = Duration::ZERO;
                     }
-                    if self.engine.is_current(self.source) {
-                        continue;
+                    if !self.engine.is_current(self.source) {
+                        return Ok(());
                     }
-                    return Ok(());
+                    if again.is_due(Instant::now()) {
+                        match self.look_again(&mut again).await? {
+                            Some(Absorbed::Whole) => {}
+                            Some(Absorbed::Doubt(why)) => return self.catch_up(&why).await,
+                            None => return Ok(()),
+                        }
+                    }
+                    continue;
                 }
             };
             match event {
                 Some(FeedEvent::Reached(position)) => {
-                    match self.carry_out(std::mem::take(&mut told), Some(&position), None).await? {
+                    if !told.is_empty() {
+                        again.hurry();
+                    }
+                    let told = std::mem::take(&mut told);
+                    match self.carry_out(told, Some(&position), None, BTreeSet::new()).await? {
                         Some(Absorbed::Whole) => {}
                         Some(Absorbed::Doubt(why)) => return self.catch_up(&why).await,
                         None => return Ok(()),
@@ -216,6 +264,16 @@ impl Follower<'_> {
         }
     }
 
+    /// Looks again at those who failed.
+    async fn look_again(&mut self, again: &mut Again) -> Result<Option<Absorbed>, Broken> {
+        let failed = doubt::again(self.engine.store(), self.source).await?;
+        let many = failed.len();
+        let absorbed = self.carry_out(Told::default(), None, None, failed.clone()).await?;
+        let same = many > 0 && doubt::again(self.engine.store(), self.source).await? == failed;
+        again.looked(Instant::now(), many, same);
+        Ok(absorbed)
+    }
+
     /// What has become of groups that no feed tells of.
     async fn carry_out_aside(&mut self, before: &Aside, now: &Aside) -> Result<Option<Absorbed>, Broken> {
         match before.difference(now) {
@@ -223,21 +281,22 @@ impl Follower<'_> {
             Difference::Members(members) => {
                 let mut told = Told::default();
                 told.hear_aside(members);
-                self.carry_out(told, None, Some(now.clone())).await
+                self.carry_out(told, None, Some(now.clone()), BTreeSet::new()).await
             }
         }
     }
 
-    /// Carries out what was told, as a run of its own. A run that is under way is waited for; `None` where that took so
+    /// Carries out what was told, and looks `again` at others, as a run of its own. A run that is under way is waited for; `None` where that took so
     /// long that somebody else follows by now.
     async fn carry_out(
         &mut self,
         told: Told,
         position: Option<&Position>,
         aside: Option<Aside>,
+        again: BTreeSet<String>,
     ) -> Result<Option<Absorbed>, Broken> {
         let mut run = Run::new(self.engine, self.source, SyncRequest::default());
-        if told.is_empty() {
+        if told.is_empty() && again.is_empty() {
             if let Some(position) = position {
                 run.reached(position).await?;
             }
@@ -254,14 +313,16 @@ impl Follower<'_> {
             }
         };
         let limit = self.source.directory.settings().timeouts.sync;
+        // That somebody still fails was said the first time.
+        let quiet = !again.is_empty();
         let done = tokio::select! {
-            done = timeout(limit, absorb(&mut run, told, position)) => done.unwrap_or(Err(Broken::Timeout(limit))),
+            done = timeout(limit, absorb(&mut run, told, position, again)) => done.unwrap_or(Err(Broken::Timeout(limit))),
             () = held.lost() => Err(Broken::LostLease),
         };
         let counted = self.removals.add(self.engine, self.source, run.removed).await;
         held.give_back().await;
         run.report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        record(&run.report);
+        record(&run.report, quiet);
         if run.report.reason.is_some() {
             self.engine.record_run_as(&run.report, LIVE, run.now, Some(self.engine.now())).await;
         }
@@ -287,18 +348,60 @@ impl Drop for Following {
 }
 
 /// What changed nothing is not worth a line.
-fn record(report: &SyncRun) {
+fn record(report: &SyncRun, quiet: bool) {
     let (users, groups) = (report.users.actions(), report.groups.actions());
-    let wrote = |(name, count): &(&str, u64)| *count > 0 && !matches!(*name, "unchanged" | "skipped");
+    let wrote = |(name, count): &(&str, u64)| match *name {
+        "unchanged" | "skipped" => false,
+        "failed" if quiet => false,
+        _ => *count > 0,
+    };
     if users.iter().chain(&groups).any(wrote) || report.reason.is_some() {
         super::measure(report, LIVE);
     }
 }
 
-async fn absorb(run: &mut Run<'_>, told: Told, position: Option<&Position>) -> Result<Absorbed, Broken> {
+async fn absorb(
+    run: &mut Run<'_>,
+    mut told: Told,
+    position: Option<&Position>,
+    again: BTreeSet<String>,
+) -> Result<Absorbed, Broken> {
+    for unique_id in again {
+        run.look_again(unique_id, &mut told).await?;
+    }
+    if told.is_empty() {
+        // They are gone, or cannot be read: that is all there is to remember.
+        run.settle().await?;
+        return Ok(Absorbed::Whole);
+    }
     let absorbed = run.absorb(told).await?;
     if let (Absorbed::Whole, Some(position)) = (&absorbed, position) {
         run.reached(position).await?;
     }
     Ok(absorbed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_failed_is_looked_at_again_ever_later_and_never_all_the_time() {
+        let now = Instant::now();
+        let mut again = Again::new(now);
+        assert!(!again.is_due(now + AGAIN / 2) && again.is_due(now + AGAIN));
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            again.looked(now, 1, true);
+            waits.push(again.wait.as_secs());
+        }
+        assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300, 300, 300]);
+        again.hurry();
+        assert_eq!(again.wait, AGAIN);
+        again.looked(now, 500, true);
+        again.hurry();
+        assert_eq!(again.wait, Duration::from_secs(50), "many at once are no flood");
+        again.looked(now, 0, false);
+        assert_eq!(again.wait, AGAIN);
+    }
 }

@@ -5,7 +5,7 @@ use crate::world::{Setup, World, dn};
 use bindery_core::Clock;
 use bindery_core::events::{EventHandler, Populate, Veto};
 use bindery_demo_directory::company;
-use bindery_store::SyncRunRecord;
+use bindery_store::{Change, SyncRunRecord};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -212,6 +212,22 @@ async fn what_goes_with_a_group_does_not_count_for_an_hour() {
     world.leave("leo", "author-relations").await;
     until("the membership goes", || async { !is_in("leo", "author-relations").await }).await;
     assert!(runs(&world, "held").await.is_empty());
+    stop(&world, following).await;
+}
+
+/// The name that somebody failed for becomes free, and nobody tells of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_failed_is_looked_at_again() {
+    let world = World::with(LIVE).await;
+    let in_the_way = world.local("newcomer", None).await;
+    sync(&world, FULL).await;
+    let following = follow(&world);
+    world.hire("newcomer").await;
+    let again = || async { world.engine.store().position("larkspur", "again").await.unwrap() };
+    until("they failed", || async { again().await.is_some_and(|again| again != serde_json::json!([])) }).await;
+    world.apply(vec![Change::DeleteUser { user: in_the_way }]).await;
+    until("they are there", || async { world.user("newcomer").await.is_some_and(|user| user.link.is_some()) }).await;
+    assert_eq!(again().await, Some(serde_json::json!([])));
     stop(&world, following).await;
 }
 
