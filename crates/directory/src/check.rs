@@ -2,7 +2,7 @@
 //! connection that was checked then serves the pool, so that nothing binds twice.
 
 use crate::reach::{Own, Reach, in_scope};
-use crate::servers::{Failure, Server, root_dse};
+use crate::servers::{Failure, Server, is_busy, root_dse};
 use crate::settings::Bind;
 use crate::source::Inner;
 use crate::{FeedKind, GroupSelector, Known, feed, groups};
@@ -144,7 +144,9 @@ async fn one(inner: &Inner, server: &Server, named: &[GroupSelector]) -> ServerR
         connection.close().await;
         return report;
     }
-    identify(&connection, &mut report).await;
+    if let Ok(maker) = identify(&connection).await {
+        (report.vendor, report.version) = (maker.vendor, maker.version);
+    }
     if matches!(inner.settings.bind, Bind::AsUser) {
         let why = "no service account: people read for themselves";
         report.bind = Step::Skipped(why.to_owned());
@@ -221,16 +223,26 @@ const ROOT_DSE: &[&str] = &[
     "domainControllerFunctionality",
 ];
 
-/// Who made the server: what it says, else what it shows.
-async fn identify(connection: &Connection, report: &mut ServerReport) {
-    let Ok(request) = root_dse(ROOT_DSE) else { return };
-    let Ok(outcome) = connection.search(request).await else { return };
-    let Some(root) = outcome.entries.first() else { return };
-    report.vendor = root.text("vendorName").map(str::to_owned).or_else(|| guess(root));
-    report.version = root.text("vendorVersion").map(str::to_owned);
-    if report.version.is_none() {
-        report.version = monitored_version(connection, root).await;
+/// Who made a server, and which version it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Maker {
+    pub(crate) vendor: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
+/// What a server says of itself, else what it shows; nothing where it shows nothing.
+pub(crate) async fn identify(connection: &Connection) -> Result<Maker, Error> {
+    let outcome = connection.search(root_dse(ROOT_DSE)?).await?;
+    if is_busy(&outcome.result) {
+        return Err(Error::Refused { operation: "search", result: outcome.result });
     }
+    let Some(root) = outcome.entries.first() else { return Ok(Maker::default()) };
+    let vendor = root.text("vendorName").map(str::to_owned).or_else(|| guess(root));
+    let version = match root.text("vendorVersion") {
+        Some(version) => Some(version.to_owned()),
+        None => monitored_version(connection, root).await,
+    };
+    Ok(Maker { vendor, version })
 }
 
 const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";

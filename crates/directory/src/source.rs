@@ -63,6 +63,10 @@ pub struct ServerHealth {
     pub error: Option<String>,
     /// Open service connections.
     pub connections: usize,
+    /// Who made it, as far as it says or shows, once [`Source::look`] has asked.
+    pub vendor: Option<String>,
+    /// Which version, as far as it says.
+    pub version: Option<String>,
 }
 
 impl Source {
@@ -218,6 +222,13 @@ impl Source {
     /// The state of each server, in the order of the configuration.
     pub fn health(&self) -> Vec<ServerHealth> {
         self.inner.servers.health()
+    }
+
+    /// Looks whether each server can be used: connection, TLS, one bind, and who made it. What comes of it is in
+    /// [`health`](Self::health), in the metrics, and in the log where it is something new. A service account that was just
+    /// refused is left in peace.
+    pub async fn look(&self) {
+        self.inner.servers.look().await;
     }
 
     /// Looks at each server by itself, with one bind each: connection, TLS, bind, vendor, version, samples

@@ -1,5 +1,5 @@
 //! When a source is read by itself: `sync.schedule`, in UTC, moved by an offset of this installation, so that a
-//! thousand installations do not ask their directories in the same second.
+//! thousand installations do not ask their directories in the same second. And its servers are looked at every hour.
 
 use super::{RUNNING, SyncRequest, doubt, lease};
 use crate::engine::{ActiveSource, Engine, chain};
@@ -19,6 +19,10 @@ use tokio::time::sleep;
 const LOOK: Duration = Duration::from_secs(5);
 /// How long an ending server waits for followers to give back their leases.
 const GRACE: Duration = Duration::from_secs(2);
+/// A server that is stopping waits no longer than this for those who wait.
+const PIECE: Duration = Duration::from_millis(500);
+/// When servers are looked at, before that is moved.
+const HOURLY: &str = "0 * * * *";
 
 /// The schedule of one source on one installation.
 #[derive(Debug)]
@@ -70,17 +74,49 @@ impl Engine {
                     }
                 }
             }
-            sleep(LOOK).await;
+            self.wait_a_little(source).await;
         }
     }
 
-    /// Runs a sync if its time has come and nobody has run one since.
-    async fn scheduled(&self, source: &Arc<ActiveSource>, text: &str) -> Result<(), StoreError> {
+    /// Looks every hour whether the servers of a source can be used, for as long as it is in service: those that nobody has
+    /// needed are not found out only when they are. Each replica does, because each has connections of its own.
+    pub async fn keep_looking(&self, source: &Arc<ActiveSource>) {
+        let (mut looked, mut hourly) = (self.now(), None);
+        while self.is_scheduled(source) {
+            if hourly.is_none() {
+                // While the store is not there others say so; this can wait.
+                hourly = self.schedule_of(source, HOURLY).await.ok().flatten();
+            }
+            let due = hourly.as_ref().and_then(|hourly| hourly.last(self.now()));
+            if due.is_some_and(|due| due > looked) {
+                looked = self.now();
+                source.directory.look().await;
+            }
+            self.wait_a_little(source).await;
+        }
+    }
+
+    /// Waits for [`LOOK`], unless the source goes out of service.
+    async fn wait_a_little(&self, source: &Arc<ActiveSource>) {
+        let mut left = LOOK;
+        while self.is_scheduled(source) && !left.is_zero() {
+            sleep(PIECE).await;
+            left = left.saturating_sub(PIECE);
+        }
+    }
+
+    /// A schedule as it is on this installation.
+    async fn schedule_of(&self, source: &ActiveSource, text: &str) -> Result<Option<Schedule>, StoreError> {
         let mut made = [0u8; 16];
         self.entropy().fill(&mut made);
         let mut install = self.store().setting_or_insert("install_id", &made).await?;
         install.extend_from_slice(source.slug.as_bytes());
-        let Some(schedule) = Schedule::new(text, &install) else { return Ok(()) };
+        Ok(Schedule::new(text, &install))
+    }
+
+    /// Runs a sync if its time has come and nobody has run one since.
+    async fn scheduled(&self, source: &Arc<ActiveSource>, text: &str) -> Result<(), StoreError> {
+        let Some(schedule) = self.schedule_of(source, text).await? else { return Ok(()) };
         let Some(due) = schedule.last(self.now()) else { return Ok(()) };
         let last = self.store().last_sync_run(&source.slug, &[]).await?;
         if let Some(run) = last.filter(|run| run.started_at >= due) {
@@ -102,7 +138,7 @@ impl Engine {
         !self.is_stopping() && self.source(&source.slug).is_some_and(|current| Arc::ptr_eq(&current, source))
     }
 
-    /// Follows and schedules every source, and takes over a new configuration as it comes, until
+    /// Follows and schedules every source, looks at its servers every hour, and takes over a new configuration as it comes, until
     /// [`stop_syncing`](Self::stop_syncing).
     pub async fn keep_in_sync(&self) {
         let mut kept: Vec<Arc<ActiveSource>> = Vec::new();
@@ -114,6 +150,7 @@ impl Engine {
             for source in sources.iter() {
                 if !kept.iter().any(|one| Arc::ptr_eq(source, one)) {
                     kept.push(source.clone());
+                    self.keep(source, Keeping::Look, &mut tasks);
                     if source.sync.live {
                         self.keep(source, Keeping::Live, &mut tasks);
                     }
@@ -140,6 +177,7 @@ impl Engine {
             match keeping {
                 Keeping::Live => engine.follow(&kept).await,
                 Keeping::Schedule => engine.keep_schedule(&kept).await,
+                Keeping::Look => engine.keep_looking(&kept).await,
             }
         });
         tasks.of.insert(task.id(), (source.clone(), keeping));
@@ -151,6 +189,7 @@ impl Engine {
 enum Keeping {
     Live,
     Schedule,
+    Look,
 }
 
 /// What is kept going, for as long as a source is in service.

@@ -4,6 +4,7 @@ use crate::sync_full::{FULL, sync};
 use crate::world::{Setup, World, dn};
 use bindery_core::Clock;
 use bindery_core::sync::{Mode, SyncOutcome, SyncReason, SyncRequest};
+use bindery_directory::ServerHealth;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -69,6 +70,34 @@ async fn a_missed_time_runs_once_at_the_start() {
         world.clock.advance(Duration::from_hours(10));
     }
     assert_eq!(world.engine.store().user_count().await.unwrap(), 19);
+}
+
+/// Nobody has asked for anything: that a server cannot be used is found out all the same, and that it can again.
+#[tokio::test]
+async fn servers_are_looked_at_every_hour() {
+    let mut world = World::usual().await;
+    let engine = world.engine.clone();
+    let serving = tokio::spawn(async move { engine.keep_in_sync().await });
+    let source = world.engine.source("larkspur").unwrap();
+    let seen = async |what: &str, is_so: &dyn Fn(&ServerHealth) -> bool| {
+        let began = Instant::now();
+        while !is_so(&source.directory.health()[0]) {
+            assert!(began.elapsed() < PATIENCE, "never {what}: {:?}", source.directory.health());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(source.directory.health()[0].connections, 0, "not at the start");
+    // It asks for its minute once it has begun to wait for it.
+    while world.engine.store().setting("install_id").await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.clock.advance(Duration::from_hours(1));
+    seen("up", &|health| health.vendor.is_some() && health.connections == 1).await;
+    world.outage().await;
+    world.clock.advance(Duration::from_hours(1));
+    seen("down", &|health| !health.up).await;
+    world.engine.stop_syncing();
+    serving.await.unwrap();
 }
 
 /// A process that was killed in the middle of its run has not run.

@@ -1,5 +1,6 @@
 //! What is known of one server, and for how long a refused service account is left in peace.
 
+use crate::check::Maker;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -16,9 +17,16 @@ pub(crate) struct Health {
     pub(crate) refused: Option<Refused>,
     /// A task looks at it until it is back.
     pub(crate) probing: bool,
+    /// Who made it, once that was asked.
+    pub(crate) maker: Maker,
 }
 
 impl Health {
+    /// Whether it could be used when it was last tried.
+    pub(crate) fn is_up(&self) -> bool {
+        self.down.is_none() && self.refused.is_none()
+    }
+
     /// What is wrong, in words.
     pub(crate) fn error(&self) -> Option<String> {
         let refused = || self.refused.as_ref().map(|one| format!("the service account was refused: {}", one.detail));

@@ -82,6 +82,16 @@ impl Servers {
         self.all.iter().map(|server| server.health()).collect()
     }
 
+    /// Looks at all servers, side by side.
+    pub(crate) async fn look(&self) {
+        let looks = self.all.iter().map(|server| async move {
+            if let Err(failure) = server.visit().await {
+                note(server, &failure);
+            }
+        });
+        futures::future::join_all(looks).await;
+    }
+
     /// One search on the shared connections, with what its references lead to where they are followed.
     pub(crate) async fn search(&self, request: &SearchRequest) -> Result<SearchOutcome, DirectoryError> {
         let operation = || format!("search of {:?} for {}", request.base, request.filter);

@@ -6,6 +6,7 @@
 
 use super::health::{Health, Refused};
 use crate::SourceSettings;
+use crate::check::{Maker, identify};
 use crate::settings::{Bind, Timeouts};
 use bindery_ldap::{ConnectOptions, Connection, Connector, Error, LdapResult, ResultCode, Scheme};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -207,9 +208,11 @@ impl Server {
         let health = lock(&self.health);
         crate::ServerHealth {
             url: self.url.clone(),
-            up: health.down.is_none() && health.refused.is_none(),
+            up: health.is_up(),
             error: health.error(),
             connections: lock(&self.shared).iter().filter(|one| !one.connection.is_closed()).count(),
+            vendor: health.maker.vendor.clone(),
+            version: health.maker.version.clone(),
         }
     }
 
@@ -307,6 +310,44 @@ impl Server {
         lock(&self.shared).push(Shared { connection, number, under_way: Arc::default() });
     }
 
+    /// A look at a server that may never have been needed: whether it can be used, and who made it.
+    pub(crate) async fn visit(&self) -> Result<(), Failure> {
+        let connection = self.open_service().await?;
+        let after = self.timeouts.connect;
+        let maker = tokio::time::timeout(after, identify(&connection)).await;
+        let maker = maker.map_err(|_| self.timeout_after("reading the root DSE", after))??;
+        self.note_maker(maker);
+        if lock(&self.shared).iter().any(|one| !one.connection.is_closed()) {
+            connection.close().await;
+        } else {
+            self.adopt(connection);
+        }
+        Ok(())
+    }
+
+    fn note_maker(&self, maker: Maker) {
+        let mut health = lock(&self.health);
+        if health.maker == maker {
+            return;
+        }
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let tell = |maker: &Maker, is: f64| {
+            let (source, server) = (self.slug.clone(), self.url.clone());
+            let (vendor, version) = (text(&maker.vendor), text(&maker.version));
+            let labels = [("source", source), ("server", server), ("vendor", vendor), ("version", version)];
+            metrics::gauge!("bindery_directory_server_info", &labels).set(is);
+        };
+        if health.maker != Maker::default() {
+            tell(&health.maker, 0.0);
+        }
+        tell(&maker, 1.0);
+        tracing::info!(
+            target: "bindery_directory::server", source = %self.slug, server = %self.url,
+            vendor = text(&maker.vendor), version = text(&maker.version), "who made the server"
+        );
+        health.maker = maker;
+    }
+
     async fn open(&self) -> Result<Connection, Failure> {
         let connector = self.connector.as_ref().map_err(Failure::clone)?;
         connector.connect().await.map_err(Failure::from)
@@ -342,7 +383,11 @@ impl Server {
         };
         match result {
             Ok(result) if result.code == ResultCode::SUCCESS => {
-                lock(&self.health).refused = None;
+                let mut health = lock(&self.health);
+                if health.refused.take().is_some() {
+                    tracing::info!(target: "bindery_directory::server", source = %self.slug, server = %self.url, "the service account is accepted again");
+                }
+                self.tell(&health);
                 Ok(())
             }
             Ok(result) if is_busy(&result) => Err(Error::Refused { operation: "bind", result }.into()),
@@ -360,15 +405,21 @@ impl Server {
             again_in_seconds = refused.wait.as_secs(), "the service account was refused"
         );
         health.refused = Some(refused);
+        self.tell(&health);
         Failure::ServiceBind(detail)
     }
 
     fn mark_up(&self) {
-        if lock(&self.health).down.take().is_some() {
+        let mut health = lock(&self.health);
+        if health.down.take().is_some() {
             tracing::info!(target: "bindery_directory::server", source = %self.slug, server = %self.url, "server is back");
         }
+        self.tell(&health);
+    }
+
+    fn tell(&self, health: &Health) {
         metrics::gauge!("bindery_directory_server_up", "source" => self.slug.clone(), "server" => self.url.clone())
-            .set(1.0);
+            .set(if health.is_up() { 1.0 } else { 0.0 });
     }
 
     /// Notes that the server cannot be used, and looks in the background for when it can.
@@ -379,11 +430,10 @@ impl Server {
         let mut health = lock(&self.health);
         let was_down = health.down.replace(why.to_string()).is_some();
         let probing = std::mem::replace(&mut health.probing, true);
+        self.tell(&health);
         drop(health);
         if !was_down {
             tracing::warn!(target: "bindery_directory::server", source = %self.slug, server = %self.url, error = %why, "server cannot be used");
-            metrics::gauge!("bindery_directory_server_up", "source" => self.slug.clone(), "server" => self.url.clone())
-                .set(0.0);
         }
         if !probing {
             tokio::spawn(probe(Arc::downgrade(self)));

@@ -156,6 +156,34 @@ async fn a_refused_service_account_is_named_and_left_in_peace() {
     person(&right, "ann").await;
 }
 
+/// Whoever was never needed is looked at all the same, and connections do not pile up.
+#[tokio::test]
+async fn servers_are_looked_at_before_they_are_needed() {
+    let (slapd, mut other) = (Slapd::start(), Slapd::start());
+    let source = Source::new(pair(&slapd.url(), &other.url()));
+    for _ in 0..3 {
+        source.look().await;
+    }
+    for health in source.health() {
+        assert!(health.up && health.connections == 1, "{health:?}");
+        assert_eq!(health.vendor.as_deref(), Some("OpenLDAP"));
+    }
+    other.stop();
+    source.look().await;
+    let health = source.health();
+    assert!(health[0].up && !health[1].up && health[1].error.is_some(), "{health:?}");
+
+    let proxy = FaultProxy::new(slapd.port());
+    let mut settings = settings(&[through(&proxy)]);
+    settings.bind = service(Slapd::SYNC_DN, "wrong");
+    let refused = Source::new(settings);
+    for _ in 0..2 {
+        refused.look().await;
+    }
+    assert!(!refused.health()[0].up, "{:?}", refused.health());
+    assert_eq!(proxy.accepted(), 1, "it is left in peace");
+}
+
 #[tokio::test]
 async fn one_bind_for_many_at_the_start() {
     let slapd = Slapd::start();
