@@ -45,6 +45,18 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         let _ = kill_process_group(self.group(), signal);
+        if signal == Signal::STOP {
+            // A thread that is running stops a little later, and answers until then.
+            wait_until(Duration::from_secs(10), || self.is_stopped());
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.id())) else { return true };
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+        })
     }
 
     /// Asks it to end with SIGTERM and waits; kills it when it has not ended after `patience`.
