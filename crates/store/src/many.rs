@@ -37,7 +37,7 @@ pub(crate) struct Many {
 impl Many {
     /// Whoever writes many rows starts over from further back than this statement if one of them fails. SQLite, told so,
     /// keeps no copies of the pages that it changes.
-    fn values(&self, rows: usize) -> SqlStr {
+    pub(crate) fn values(&self, rows: usize) -> SqlStr {
         let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 3);
         text.push_str(&self.head.replacen("INSERT INTO", "INSERT OR FAIL INTO", 1));
         text.push_str("VALUES ");

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use crate::db::{Arg, Row, args};
 use crate::many::Many;
 use crate::{Store, StoreError, guard};
@@ -31,16 +29,14 @@ impl Roster {
 
     /// The digest of a roster that is made of these.
     pub fn digest_of<'a>(dn_key: &'a str, head: &'a str, members: impl Iterator<Item = &'a str>) -> [u8; 16] {
-        let mut hash = Sha256::new();
+        let mut hash = blake3::Hasher::new();
         // Lengths first, so that no text can be mistaken for two.
         for part in [dn_key, head].into_iter().chain(members) {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
         }
         let mut digest = [0; 16];
-        for (to, from) in digest.iter_mut().zip(hash.finalize()) {
-            *to = from;
-        }
+        hash.finalize_xof().fill(&mut digest);
         digest
     }
 

@@ -206,6 +206,18 @@ async fn another_replica_refuses_and_takes_over() {
     assert!(alive.stop().unwrap().success());
 }
 
+/// OpenLDAP tells a search for groups that everybody who has changed is gone from it. That concerns nobody.
+#[test]
+fn somebody_who_has_changed_is_no_group_that_is_gone() {
+    let slapd = Slapd::builder().syncprov().memberof().start();
+    let groups = "base_dn = \"ou=groups,dc=example,dc=test\"\nmembers = \"memberOf\"\nmirror = true";
+    let bindery = Corp::new(&slapd).table("users", PEOPLE).table("groups", groups).bindery();
+    completed(&sync(&bindery, &[]));
+    slapd.ldapmodify(&format!("dn: {}\nchangetype: modify\nreplace: sn\nsn: Other\n", person("eve")));
+    let run = completed(&sync(&bindery, &[]));
+    assert_eq!((&run["mode"], &run["users"]["updated"]), (&"incremental".into(), &1.into()), "{run}");
+}
+
 /// 389-DS writes into people what they are in, and its feed tells of that: a changed group needs no full run.
 #[test]
 fn ds389_tells_who_is_in_what() {

@@ -5,10 +5,9 @@
 
 use crate::rules::RuleSet;
 use bindery_directory::{AccountState, Dn, GroupSelector, Known, Lock, Memberships, Person};
-use sha2::{Digest, Sha256};
 
 /// Changes whenever the way a digest is made, or what is made of the same facts, changes.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What became of somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,17 +64,16 @@ impl Fingerprint {
 /// Makes the fingerprints of one source under one set of rules.
 #[derive(Debug, Clone)]
 pub struct Fingerprints {
-    rules: Sha256,
+    rules: [u8; 16],
 }
 
 impl Fingerprints {
     /// Whatever changes in the rules changes every fingerprint: at worst somebody is looked at once more.
     pub fn new(source: &str, rules: &RuleSet) -> Self {
-        let mut digest = Sha256::new();
-        digest.update([VERSION]);
-        text(&mut digest, source);
-        text(&mut digest, &format!("{rules:?}"));
-        Self { rules: digest }
+        let mut facts = vec![VERSION];
+        text(&mut facts, source);
+        text(&mut facts, &format!("{rules:?}"));
+        Self { rules: digest(&facts) }
     }
 
     /// What is known of the groups that rules name belongs to everybody's facts.
@@ -83,29 +81,30 @@ impl Fingerprints {
     pub fn knowing<'a>(&self, known: impl Iterator<Item = (&'a GroupSelector, &'a Known)>) -> Self {
         let mut known: Vec<String> = known.map(|known| format!("{known:?}")).collect();
         known.sort_unstable();
-        let mut digest = self.rules.clone();
+        let mut facts = self.rules.to_vec();
         for known in &known {
-            text(&mut digest, known);
+            text(&mut facts, known);
         }
-        Self { rules: digest }
+        Self { rules: digest(&facts) }
     }
 
     /// Of one person; `groups` are the digests of their groups, by [`group_digest`].
     pub fn of(&self, person: &Person, groups: &mut [[u8; 16]], account: &AccountState) -> Fingerprint {
-        let mut digest = self.rules.clone();
-        text(&mut digest, &person.unique_id);
-        text(&mut digest, person.dn.as_str());
+        let mut facts = Vec::with_capacity(ROOM);
+        facts.extend_from_slice(&self.rules);
+        text(&mut facts, &person.unique_id);
+        text(&mut facts, person.dn.as_str());
         for attribute in person.entry.attributes() {
-            text(&mut digest, &attribute.name);
-            digest.update((attribute.values.len() as u64).to_le_bytes());
+            text(&mut facts, &attribute.name);
+            facts.extend_from_slice(&(attribute.values.len() as u64).to_le_bytes());
             for value in &attribute.values {
-                bytes(&mut digest, value);
+                bytes(&mut facts, value);
             }
         }
         groups.sort_unstable();
-        digest.update((groups.len() as u64).to_le_bytes());
+        facts.extend_from_slice(&(groups.len() as u64).to_le_bytes());
         for group in groups {
-            digest.update(group);
+            facts.extend_from_slice(group);
         }
         let AccountState {
             disabled,
@@ -117,14 +116,14 @@ impl Fingerprints {
             password_changed: _,
             because: _,
         } = account;
-        digest.update([
+        facts.extend([
             u8::from(*disabled),
             u8::from(*locked == Lock::Administrator) * 2 + u8::from(*locked == Lock::Temporary),
             u8::from(*expired),
             u8::from(*password_expired),
             u8::from(*must_change),
         ]);
-        Fingerprint { digest: cut(digest), standpoint: Standpoint::Written }
+        Fingerprint { digest: digest(&facts), standpoint: Standpoint::Written }
     }
 
     /// Of one person whose groups were read for them alone; `None` where not everything is known.
@@ -146,29 +145,33 @@ impl Fingerprints {
 
 /// Everything of a group that a rule can look at, or that is taken over from it.
 pub fn group_digest(dn: &Dn, names: &[String], unique_id: Option<&str>) -> [u8; 16] {
-    let mut digest = Sha256::new();
-    text(&mut digest, dn.as_str());
+    let mut facts = Vec::with_capacity(ROOM);
+    text(&mut facts, dn.as_str());
     for name in names {
-        text(&mut digest, name);
+        text(&mut facts, name);
     }
-    text(&mut digest, unique_id.unwrap_or_default());
-    cut(digest)
+    text(&mut facts, unique_id.unwrap_or_default());
+    digest(&facts)
 }
 
-fn text(digest: &mut Sha256, text: &str) {
-    bytes(digest, text.as_bytes());
+/// Most entries need no more octets.
+const ROOM: usize = 1024;
+
+/// Half a BLAKE3 digest: nobody can make two alike, and it takes a fraction of the time of SHA-256.
+pub(crate) fn digest(facts: &[u8]) -> [u8; 16] {
+    let mut digest = [0; 16];
+    digest.iter_mut().zip(blake3::hash(facts).as_bytes()).for_each(|(to, from)| *to = *from);
+    digest
+}
+
+fn text(facts: &mut Vec<u8>, text: &str) {
+    bytes(facts, text.as_bytes());
 }
 
 /// With its length, so that no two lists of values look alike.
-fn bytes(digest: &mut Sha256, bytes: &[u8]) {
-    digest.update((bytes.len() as u64).to_le_bytes());
-    digest.update(bytes);
-}
-
-fn cut(digest: Sha256) -> [u8; 16] {
-    let mut cut = [0; 16];
-    cut.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
-    cut
+fn bytes(facts: &mut Vec<u8>, bytes: &[u8]) {
+    facts.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    facts.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

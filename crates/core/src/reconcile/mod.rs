@@ -10,6 +10,7 @@ mod refusal;
 mod target;
 mod unlink;
 
+pub(crate) use fingerprint::digest;
 pub use fingerprint::{Fingerprint, Fingerprints, Standpoint, group_digest};
 pub use flags::deactivate;
 pub use groups::{mirror, rehang};

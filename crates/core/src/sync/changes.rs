@@ -145,6 +145,7 @@ impl Run<'_> {
         if let Some(dn) = told.nameless {
             return Ok(Absorbed::Doubt(format!("the group {dn} cannot be read, or has no readable unique ID")));
         }
+        self.forget_strangers(&mut told).await?;
         let (sync, directory) = (self.source.sync.clone(), self.source.directory.afresh());
         let touches_groups = !(told.groups.is_empty() && told.gone_groups.is_empty() && told.only.is_empty());
         if touches_groups && !self.groups.is_whole() {
@@ -213,6 +214,22 @@ impl Run<'_> {
         self.settle().await?;
         self.keep_rosters(&told.groups, &gone_groups).await?;
         Ok(Absorbed::Whole)
+    }
+
+    /// Leaves those of the groups that are said to be gone which were ever there. OpenLDAP says it of everything that has
+    /// changed and does not match the search, people among them.
+    async fn forget_strangers(&self, told: &mut Told) -> Result<(), Broken> {
+        if told.gone_groups.is_empty() {
+            return Ok(());
+        }
+        let (store, slug) = (self.engine.store(), &self.source.slug);
+        let ids: Vec<String> = told.gone_groups.iter().cloned().collect();
+        let listed = store.rosters(slug, &ids).await?.into_iter().map(|roster| roster.unique_id);
+        let tied = store.groups_by_entry(slug, &ids).await?.into_iter().flat_map(|state| state.links);
+        let tied = tied.filter(|link| link.source == *slug).map(|link| link.unique_id);
+        let known: HashSet<String> = listed.chain(tied).collect();
+        told.gone_groups.retain(|unique_id| known.contains(unique_id));
+        Ok(())
     }
 
     /// Whether those whom changed groups concern are told of themselves: where the server writes into people what they

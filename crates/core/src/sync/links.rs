@@ -1,18 +1,15 @@
 //! Who is linked to which entry of a source: a small record each, so that a million fit into little memory.
 
-use crate::reconcile::Fingerprint;
+use crate::reconcile::{Fingerprint, digest};
 use bindery_store::SyncedLink;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// The first half of a SHA-256 of a unique ID: fixed in size, and nobody can make two alike.
+/// Half a BLAKE3 digest of a unique ID: fixed in size, and nobody can make two alike.
 type Key = [u8; 16];
 
 fn key(unique_id: &str) -> Key {
-    let mut key = [0; 16];
-    key.iter_mut().zip(Sha256::digest(unique_id)).for_each(|(to, from)| *to = from);
-    key
+    digest(unique_id.as_bytes())
 }
 
 /// What is known of a link.

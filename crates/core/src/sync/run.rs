@@ -1,7 +1,7 @@
 //! One run under way, and the full run: everybody read, compared, written, and whoever is gone removed.
 
 use super::apart::Aside;
-use super::broken::Broken;
+use super::broken::{Broken, finished};
 use super::doubt;
 use super::index::GroupIndex;
 use super::links::{Known, Links};
@@ -16,11 +16,12 @@ use crate::config::Removed;
 use crate::engine::{ActiveSource, Engine};
 use crate::reconcile::{Fingerprints, Standpoint};
 use bindery_directory::{self as directory, GroupEntry, Kind, Page, Person, Position, Roster, Unreadable};
-use bindery_store::EntityKind;
+use bindery_store::{EntityKind, StoreError};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 /// A run under way.
@@ -125,10 +126,12 @@ impl Run<'_> {
         let source = self.source.clone();
         // Before anything is read: what changes while we read comes again in the feed.
         let position = self.position().await;
-        self.load_groups().await?;
-        self.load_links().await?;
+        // The store and the directory are asked at the same time.
+        let (groups, links) = (self.local_groups(), self.stored_links());
         let (roster, rosters) = self.read_groups().await?;
         let roster = Arc::new(roster);
+        self.groups = finished(groups).await??;
+        self.users = finished(links).await??;
         if source.sync.groups {
             self.sync_groups(&roster).await?;
         }
@@ -159,16 +162,25 @@ impl Run<'_> {
     }
 
     pub(super) async fn load_groups(&mut self) -> Result<(), Broken> {
-        self.groups = GroupIndex::whole(&self.source.slug, self.engine.store().all_groups().await?);
+        self.groups = finished(self.local_groups()).await??;
         Ok(())
     }
 
-    pub(super) async fn load_links(&mut self) -> Result<(), Broken> {
+    /// Every local group.
+    fn local_groups(&self) -> AbortOnDropHandle<Result<GroupIndex, StoreError>> {
         let (store, slug) = (self.engine.store().clone(), self.source.slug.clone());
-        self.users = Links::default();
-        let users = &mut self.users;
-        store.synced_links(&slug, EntityKind::User, &mut |link| users.add(&link)).await?;
-        Ok(())
+        let groups = async move { Ok(GroupIndex::whole(&slug, store.all_groups().await?)) };
+        AbortOnDropHandle::new(tokio::spawn(groups))
+    }
+
+    /// Everybody who is linked to an entry of the source.
+    fn stored_links(&self) -> AbortOnDropHandle<Result<Links, StoreError>> {
+        let (store, slug) = (self.engine.store().clone(), self.source.slug.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut users = Links::default();
+            store.synced_links(&slug, EntityKind::User, &mut |link| users.add(&link)).await?;
+            Ok(users)
+        }))
     }
 
     /// Whether anybody looks at groups.

@@ -74,6 +74,10 @@ pub(super) fn push_key_part(key: &mut String, attribute: &str, value: &[u8]) {
 }
 
 fn push_escaped(key: &mut String, text: &str) {
+    let plain = |byte: u8| !matches!(byte, b',' | b'+' | b'=' | b'\\' | b'#' | 0);
+    if text.bytes().all(plain) {
+        return key.push_str(text);
+    }
     for (at, c) in text.char_indices() {
         match c {
             ',' | '+' | '=' | '\\' | '\0' => push_hex(key, c as u8),
@@ -106,7 +110,11 @@ fn push_type(key: &mut String, attribute: &str) {
             }
         }
     }
-    key.extend(attribute.chars().map(|c| c.to_ascii_lowercase()));
+    let from = key.len();
+    key.push_str(attribute);
+    if let Some(pushed) = key.get_mut(from..) {
+        pushed.make_ascii_lowercase();
+    }
 }
 
 /// RFC 4512: `descr` or `numericoid`.
@@ -292,6 +300,12 @@ impl<'a> Reader<'a> {
     /// RFC 4514 `string`: up to an unescaped separator; unescaped trailing spaces do not belong to it.
     fn string(&mut self) -> Result<Cow<'a, [u8]>, DnError> {
         let start = self.at;
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let plain =
+            rest.iter().position(|byte| matches!(byte, b',' | b';' | b'+' | b'\\' | b'"' | b'<' | b'>' | b' ' | 0));
+        let plain = plain.unwrap_or(rest.len());
+        // All that is plain belongs to it, and most values are nothing else.
+        self.at = start.saturating_add(plain);
         let mut end = self.at;
         let mut decoded: Option<Vec<u8>> = None;
         while let Some(byte) = self.peek() {
