@@ -198,6 +198,21 @@ impl Store {
         Ok(count.try_into().unwrap_or_default())
     }
 
+    /// Those of some users whose entry in a source somebody has read since, each with its unique ID. That a whole run
+    /// found them ([`mark_seen`](Self::mark_seen)) does not count.
+    pub async fn read_since(
+        &self,
+        source: &str,
+        users: &[Uuid],
+        since: DateTime<Utc>,
+    ) -> Result<Vec<(Uuid, String)>, StoreError> {
+        let sql = "SELECT user_id AS entity, unique_id FROM links \
+                   WHERE source = $1 AND last_seen > $2 AND user_id IN ({}) ORDER BY unique_id";
+        let ids: Vec<Arg> = users.iter().map(|id| Arg::from(*id)).collect();
+        let rows = self.db.look_up(sql, &[Arg::from(source), Arg::from(since)], &ids).await?;
+        rows.iter().map(|row| Ok((row.get("entity")?, row.get("unique_id")?))).collect()
+    }
+
     /// How many memberships an owner gave.
     pub async fn count_memberships(&self, owner: &Owner) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) AS count FROM memberships WHERE owner = $1";

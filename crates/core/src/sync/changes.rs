@@ -157,6 +157,7 @@ impl Run<'_> {
                 "a group has changed, and memberOf does not tell whom that concerns".to_owned(),
             ));
         }
+        self.read_from = self.engine.now();
         let known = directory.known(&self.source.selectors).await;
         let known = || known.iter().map(|(selector, known)| (selector, known));
         if touches_groups

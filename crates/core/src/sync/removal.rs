@@ -180,13 +180,14 @@ impl Run<'_> {
     async fn take_back(&mut self, leaving: &[Leaving]) -> Result<(), Broken> {
         let owner = self.owner();
         for part in leaving.chunks(BATCH) {
+            let part = self.unless_read_since(part).await?;
             let plans = part.iter().map(|one| {
                 let group = GroupRef::Id(one.group);
                 Plan::from(vec![Change::RemoveMembership { user: one.user, group, owner: owner.clone() }])
             });
             let plans: Vec<Plan> = plans.collect();
             if self.request.dry_run {
-                for one in part {
+                for one in &part {
                     let group = self.groups.name_of(&GroupRef::Id(one.group));
                     let user = self.user_name(one.user).await?;
                     self.report.change(Thing::Membership, &format!("{user} in {group}"), "remove", Vec::new());
@@ -199,11 +200,33 @@ impl Run<'_> {
             for conflict in left {
                 self.left_undone(&conflict);
             }
-            for one in part {
+            for one in &part {
                 self.engine.forget_user(one.user);
             }
+            // Whoever came in at this very moment.
+            self.unless_read_since(&part).await?;
         }
         Ok(())
+    }
+
+    /// Those memberships whose users nobody else has read since this run has. A sign-in or a refresh that comes later
+    /// finds what it gives in its place, and writes nothing: it must not be taken away for what was so before.
+    async fn unless_read_since(&mut self, leaving: &[Leaving]) -> Result<Vec<Leaving>, Broken> {
+        let users: Vec<Uuid> = leaving.iter().map(|one| one.user).collect();
+        let read = self.engine.store().read_since(&self.source.slug, &users, self.read_from).await?;
+        let (read, entries): (HashSet<Uuid>, Vec<String>) = read.into_iter().unzip();
+        for unique_id in entries {
+            self.comes_again(unique_id);
+        }
+        Ok(leaving.iter().filter(|one| !read.contains(&one.user)).copied().collect())
+    }
+
+    /// Somebody is left as they are, for the next run to decide.
+    pub(super) fn comes_again(&mut self, unique_id: String) {
+        self.failing.insert(unique_id);
+        if self.failing.len() > doubt::MOST_AGAIN {
+            self.unfinished = Some("too many people came in while they were being read");
+        }
     }
 
     async fn remove_users(&mut self, users: &[Uuid]) -> Result<(), Broken> {

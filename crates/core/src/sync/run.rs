@@ -31,6 +31,8 @@ pub(super) struct Run<'a> {
     pub(super) request: SyncRequest<'a>,
     pub(super) report: SyncRun,
     pub(super) now: DateTime<Utc>,
+    /// What people are decided from is at least as new as this.
+    pub(super) read_from: DateTime<Utc>,
     pub(super) began: Instant,
     pub(super) groups: GroupIndex,
     pub(super) users: Links,
@@ -58,11 +60,11 @@ pub(super) struct Run<'a> {
     pub(super) aside: Option<Aside>,
     /// Active users before this run, once they have been counted.
     pub(super) active: Option<u64>,
-    /// What is known of the groups that rules name.
-    pub(super) known: Option<String>,
     /// How all groups hang, where all of them were listed.
     pub(super) nested: Option<Nested>,
-    /// Entries that failed, by unique ID.
+    /// What is known of the groups that rules name.
+    pub(super) known: Option<String>,
+    /// Entries that are to be looked at again, by unique ID: they failed, or somebody else has read them meanwhile.
     pub(super) failing: BTreeSet<String>,
     /// Entries of which a feed has told, failed or not.
     pub(super) settled: HashSet<String>,
@@ -80,6 +82,7 @@ impl<'a> Run<'a> {
             request,
             report: SyncRun::begin(engine.new_id(), &source.slug, request.dry_run),
             now: engine.now(),
+            read_from: engine.now(),
             began: Instant::now(),
             groups: GroupIndex::new(&source.slug),
             users: Links::default(),
@@ -96,10 +99,10 @@ impl<'a> Run<'a> {
             servers: Vec::new(),
             aside: None,
             active: None,
+            nested: None,
             known: None,
             failing: BTreeSet::new(),
             settled: HashSet::new(),
-            nested: None,
             removed: Removals::default(),
             already: Removals::default(),
         }

@@ -147,7 +147,12 @@ impl Run<'_> {
             }
             snapshot.groups = self.groups.pick(&keys, &entries);
             match self.plan(&decided, &snapshot) {
-                Next::Write(plan, user, action) => {
+                Next::Write(mut plan, user, action) => {
+                    // Whoever came in since the groups were read was in those that they had then.
+                    let link = snapshot.linked.as_ref().and_then(|state| state.link(&self.source.slug));
+                    if link.is_some_and(|link| link.last_seen > self.read_from) && !withhold(&mut plan).is_empty() {
+                        self.comes_again(decided.person.unique_id.clone());
+                    }
                     // A group that this plan makes is there for whoever comes next.
                     self.groups.learn(&plan, self.now);
                     names.extend(takes_name(&plan).then_some(name).flatten());

@@ -2,14 +2,15 @@
 
 use crate::sync_full::{FULL, sync};
 use crate::world::{Setup, World, assert_refused, assert_signed_in, dn};
-use bindery_core::events::{EventHandler, Populate, Veto};
-use bindery_core::sync::SyncRequest;
+use bindery_core::events::{Event, EventHandler, Populate, Veto};
+use bindery_core::sync::{Progress, SyncRequest};
 use bindery_core::{Clock, Reason};
 use bindery_demo_directory::company::PASSWORD;
+use bindery_directory::Kind;
 use bindery_store::{Change, Plan};
 use futures::future::BoxFuture;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -64,6 +65,86 @@ async fn who_is_shut_out_while_they_come_in_stays_out() {
         assert_refused(&end, if gone { Reason::NoSuchUser } else { Reason::NotInRequiredGroup });
         world.ended(&token).await;
         assert!(world.engine.store().sessions_of(leo, world.clock.now()).await.unwrap().is_empty());
+    }
+}
+
+/// Stops a run once, wherever it is told to.
+#[derive(Default)]
+struct Midway {
+    passed: AtomicBool,
+    reached: Notify,
+    go_on: (Mutex<bool>, Condvar),
+}
+
+impl Midway {
+    fn stop(&self) {
+        if !self.passed.swap(true, Ordering::SeqCst) {
+            self.reached.notify_one();
+            // Whatever else this thread was to run goes on elsewhere.
+            tokio::task::block_in_place(|| {
+                let waiting = self.go_on.1.wait_while(self.go_on.0.lock().unwrap(), |go_on| !*go_on);
+                drop(waiting.unwrap());
+            });
+        }
+    }
+
+    fn go_on(&self) {
+        *self.go_on.0.lock().unwrap() = true;
+        self.go_on.1.notify_all();
+    }
+}
+
+/// Once a run has written somebody, and before it takes memberships back.
+struct OnceWritten(Arc<Midway>, AtomicBool);
+
+impl EventHandler for OnceWritten {
+    fn notify(&self, event: &Event) {
+        if matches!(event, Event::Synced { .. }) && self.1.load(Ordering::SeqCst) {
+            self.0.stop();
+        }
+    }
+}
+
+/// A run has read them as no member. Before it takes the membership back they are one again, and come in as one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_membership_that_a_sign_in_has_confirmed_is_not_taken_back() {
+    for written in [false, true] {
+        let midway = Arc::new(Midway::default());
+        let once_written = Arc::new(OnceWritten(midway.clone(), AtomicBool::new(false)));
+        let handlers: Vec<Arc<dyn EventHandler>> = if written { vec![once_written.clone()] } else { vec![] };
+        let source = "[sources.larkspur.groups]\nmirror = true\n".to_owned();
+        let world = World::new(Setup { source, handlers, ..Setup::default() }).await;
+        sync(&world, FULL).await;
+        let before = world.user("leo").await.unwrap().groups;
+        world.clock.advance(Duration::from_secs(1));
+        world.leave("leo", "author-relations").await;
+        world.leave("zoe", "design").await;
+        once_written.1.store(true, Ordering::SeqCst);
+        let (engine, larkspur) = (world.engine.clone(), world.engine.source("larkspur").unwrap());
+        let groups_read = midway.clone();
+        let run = tokio::spawn(async move {
+            let stop = move |at: Progress| {
+                if at.kind == Kind::Group {
+                    groups_read.stop();
+                }
+            };
+            let request = SyncRequest { progress: if written { None } else { Some(&stop) }, ..FULL };
+            engine.sync(&larkspur, request).await
+        });
+        midway.reached.notified().await;
+        world.clock.advance(Duration::from_millis(10));
+        world.join("leo", "author-relations").await;
+        world.enter("leo").await;
+        midway.go_on();
+        let run = run.await.unwrap();
+        let leo = world.user("leo").await.unwrap();
+        assert_eq!(leo.groups, before, "{run:?}");
+        assert!(!world.user("zoe").await.unwrap().in_group("design"), "{run:?}");
+        let again = world.engine.store().position("larkspur", "again").await.unwrap().unwrap();
+        assert_eq!(again, serde_json::json!([leo.link.unwrap().unique_id]), "they are looked at again");
+        sync(&world, SyncRequest { full: false, ..FULL }).await;
+        let again = world.engine.store().position("larkspur", "again").await.unwrap().unwrap();
+        assert_eq!(again, serde_json::json!([]));
     }
 }
 

@@ -118,6 +118,9 @@ async fn whoever_was_seen_was_seen_then(place: Place) {
     let later = Link { last_seen: at(150), ..link(1, "corp", "u00001") };
     apply(&store, vec![Change::UpdateLink(later)]).await;
     assert_eq!(last_seen(&store, 1).await, at(150));
+    let read = async |since: i64| store.read_since("corp", &[id(1), id(2), id(77)], at(since)).await.unwrap();
+    assert_eq!(read(50).await, [(id(1), "u00001".to_owned())], "by somebody, not by a whole run");
+    assert_eq!((read(150).await, store.read_since("branch", &[id(1)], at(50)).await.unwrap()), (vec![], vec![]));
     // A run that ended late says nothing new.
     store.mark_seen("corp", EntityKind::User, at(50), &[]).await.unwrap();
     assert_eq!((last_seen(&store, 1).await, last_seen(&store, 2).await), (at(150), at(100)));
