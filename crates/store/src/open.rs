@@ -98,6 +98,8 @@ fn sqlite_options(tuning: Tuning) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Normal)
         // Kibibytes. A sync comes back to the same pages of several indexes with each batch.
         .pragma("cache_size", "-16384")
+        // Of a new file. A first sync touches a page of several indexes with each row.
+        .page_size(8192)
         // Pages. The log is folded back so seldom that a page which several batches write is written once.
         .pragma("wal_autocheckpoint", "8000")
         // Rows that wait to be taken: each time there are so many, two threads wait for each other.

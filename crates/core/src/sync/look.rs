@@ -19,7 +19,7 @@ pub(super) enum Looked {
     /// Nothing has changed since this became of them.
     Same(Standpoint),
     /// Something may have.
-    Decided(Decided),
+    Decided(Box<Decided>),
 }
 
 /// A page of people who are being looked at.
@@ -81,7 +81,7 @@ impl Looker {
         }
         let memberships = self.roster.memberships(&person);
         let decision = decide(&self.engine, &self.source, &person, &memberships, &account).await;
-        Looked::Decided(Decided { person, fingerprint, decision, linked: known.is_some() })
+        Looked::Decided(Box::new(Decided { person, fingerprint, decision, linked: known.is_some() }))
     }
 }
 

@@ -267,7 +267,7 @@ impl Run<'_> {
             match looked {
                 Looked::Same(Standpoint::Written) => self.report.users.unchanged += 1,
                 Looked::Same(Standpoint::Refused) => self.report.users.skipped += 1,
-                Looked::Decided(decided) => batch.push(decided),
+                Looked::Decided(decided) => batch.push(*decided),
             }
             if batch.len() >= BATCH {
                 self.hand_over(std::mem::take(batch)).await?;

@@ -21,7 +21,7 @@ use uuid::Uuid;
 /// People whose plans go into one transaction. Of a large index every row touches a page of its own, so that many small
 /// transactions write each page many times over; one as large as this keeps other writers of SQLite waiting for some tenths
 /// of a second.
-pub(super) const BATCH: usize = 2000;
+pub(super) const BATCH: usize = 1000;
 /// Batches on their way: one is being written, and the other ready as soon as it is.
 const FLIGHTS: usize = 2;
 /// Somebody else may write at the same time; more often than this it is no accident.
@@ -113,7 +113,9 @@ impl Run<'_> {
     /// Gives up what is being written. When this returns, it was written or it was not.
     pub(super) async fn abandon(&mut self) {
         let flights = std::mem::take(&mut self.flights);
-        flights.iter().for_each(|flight| flight.task.abort());
+        for flight in &flights {
+            flight.task.abort();
+        }
         for flight in flights {
             let _ = flight.task.await;
         }

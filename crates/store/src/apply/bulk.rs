@@ -394,7 +394,9 @@ const LINK: Many = Many {
 };
 
 const RELINK: Many = Many {
-    head: "UPDATE links SET dn = v.column6, dn_key = v.column7, last_seen = v.column8, fingerprint = v.column9, \
+    head: "UPDATE links SET dn = v.column6, dn_key = v.column7, \
+           last_seen = CASE WHEN links.last_seen > v.column8 THEN links.last_seen ELSE v.column8 END, \
+           fingerprint = v.column9, \
            given_fields = v.column10, dn_hash = v.column11, given_flags = v.column12, \
            live_groups = v.column13, parent_id = v.column14, account_ends = v.column15, \
            password_changed = v.column16, absent = FALSE FROM (",

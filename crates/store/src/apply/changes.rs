@@ -194,7 +194,10 @@ impl Run<'_> {
     }
 
     fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
-        let sql = "UPDATE links SET dn = $6, dn_key = $7, last_seen = $8, fingerprint = $9, given_fields = $10, \
+        // Somebody may have read the entry since, and only confirmed what is here.
+        let sql = "UPDATE links SET dn = $6, dn_key = $7, \
+                   last_seen = CASE WHEN last_seen > $8 THEN last_seen ELSE $8 END, \
+                   fingerprint = $9, given_fields = $10, \
                    dn_hash = $11, given_flags = $12, live_groups = $13, parent_id = $14, account_ends = $15, password_changed = $16, \
                    absent = FALSE \
                    WHERE kind = $1 AND source = $2 AND unique_id = $3 AND (user_id = $4 OR group_id = $5)";

@@ -17,6 +17,7 @@ on_both!(
     snapshots_are_those_of_each_alone,
     a_hand_that_changes_a_user_takes_the_fingerprint_away,
     the_own_plan_of_a_source_keeps_its_fingerprint,
+    a_read_that_was_overtaken_takes_no_sight_back,
     a_deleted_group_takes_the_fingerprints_of_its_members,
     nobody_joins_a_group_that_is_gone,
     no_membership_outlives_its_user_or_its_group,
@@ -258,6 +259,20 @@ async fn the_own_plan_of_a_source_keeps_its_fingerprint(place: Place) {
     let plans: Vec<Plan> = (1..=6).map(|n| Plan::from(own(n))).collect();
     all_ok(&store.apply_batch(&plans, at(4)).await.unwrap());
     assert_eq!(fingerprints(&store, 6).await, [false, true]);
+}
+
+async fn a_read_that_was_overtaken_takes_no_sight_back(place: Place) {
+    let store = place.open().await;
+    with_two_links(&store).await;
+    let seen =
+        |n: u128, time: i64| Change::UpdateLink(Link { last_seen: at(time), ..link(n, "corp", &format!("u{n}")) });
+    let last_seen = async |n: u128| store.user_state(id(n)).await.unwrap().unwrap().link("corp").unwrap().last_seen;
+    apply(&store, vec![seen(1, 100)]).await;
+    apply(&store, vec![seen(1, 50)]).await;
+    assert_eq!(last_seen(1).await, at(100));
+    let plans: Vec<Plan> = (1..=6).map(|n| Plan::from(vec![seen(n, 70)])).collect();
+    all_ok(&store.apply_batch(&plans, at(4)).await.unwrap());
+    assert_eq!((last_seen(1).await, last_seen(2).await), (at(100), at(70)));
 }
 
 async fn a_deleted_group_takes_the_fingerprints_of_its_members(place: Place) {
