@@ -319,7 +319,8 @@ impl Db {
                 }
             }
             Pool::Postgres(pool) => {
-                let mut connection = self.line.bounded(pool.acquire()).await?;
+                // Boxed: see `begin`.
+                let mut connection = self.line.bounded(Box::pin(pool.acquire())).await?;
                 for Statement { sql, args } in statements {
                     let rows = self.line.bounded(for_postgres(sql, args).fetch_all(&mut *connection)).await?;
                     answers.push(self.line.name(rows.into_iter().map(DriverRow::Postgres)));
@@ -342,12 +343,13 @@ impl Db {
 
     /// Begins to write. Dropped without [`Tx::commit`], everything is undone.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        // Boxed, because every future around it would be as large as what the drivers need here: 8 KiB, several times over.
         let driver = match &self.pool {
             // IMMEDIATE takes the lock at once: a transaction that reads first and writes later could be refused midway.
             Pool::Sqlite { writer, .. } => {
-                DriverTx::Sqlite(self.line.bounded(writer.begin_with("BEGIN IMMEDIATE")).await?)
+                DriverTx::Sqlite(self.line.bounded(Box::pin(writer.begin_with("BEGIN IMMEDIATE"))).await?)
             }
-            Pool::Postgres(pool) => DriverTx::Postgres(self.line.bounded(pool.begin()).await?),
+            Pool::Postgres(pool) => DriverTx::Postgres(self.line.bounded(Box::pin(pool.begin())).await?),
         };
         Ok(Tx { line: self.line.clone(), driver, revoked: BTreeSet::new(), revocations: self.revocations.clone() })
     }
