@@ -2,10 +2,11 @@
 
 use super::apart::Difference;
 use super::broken::Broken;
-use super::changes::{Absorbed, Told};
+use super::changes::Absorbed;
 use super::doubt;
 use super::report::Mode;
 use super::run::Run;
+use super::told::Told;
 use crate::engine::chain;
 use bindery_directory::{DirectoryError, FeedEvent, Position, Since};
 

@@ -4,12 +4,13 @@
 use super::SyncRequest;
 use super::apart::{Aside, Difference};
 use super::broken::Broken;
-use super::changes::{Absorbed, Told};
+use super::changes::Absorbed;
 use super::doubt;
 use super::lease::{self, Held};
 use super::recent::Recent;
 use super::report::{Mode, SyncOutcome, SyncRun};
 use super::run::Run;
+use super::told::Told;
 use crate::engine::{ActiveSource, Engine, chain};
 use crate::events::Event;
 use bindery_directory::{Changes, FeedEvent, Position, Since};

@@ -28,6 +28,7 @@ mod report;
 mod rosters;
 mod run;
 mod schedule;
+mod told;
 mod writing;
 
 pub use report::{
