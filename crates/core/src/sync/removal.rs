@@ -75,7 +75,8 @@ impl Run<'_> {
         }
     }
 
-    fn unseen_users(&self) -> Vec<Uuid> {
+    /// Users whose entry was not seen, and who would go.
+    pub(super) fn unseen_users(&self) -> Vec<Uuid> {
         let mut users: Vec<Uuid> =
             self.users.unseen().filter(|known| self.goes(known.active)).map(|known| known.entity).collect();
         users.sort_unstable();

@@ -15,7 +15,7 @@ use super::{Progress, Removals, SyncRequest};
 use crate::config::Removed;
 use crate::engine::{ActiveSource, Engine};
 use crate::reconcile::{Fingerprints, Standpoint};
-use bindery_directory::{self as directory, GroupEntry, Kind, Page, Person, Position, Roster, Unreadable};
+use bindery_directory::{self as directory, GroupEntry, Incomplete, Kind, Page, Person, Position, Roster, Unreadable};
 use bindery_store::{EntityKind, StoreError};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -247,7 +247,13 @@ impl Run<'_> {
         self.hand_over(batch).await?;
         self.land_all().await?;
         self.servers.extend(listing.server());
-        self.report.incomplete.extend(listing.shortcomings().iter().map(Into::into));
+        let short = listing.shortcomings();
+        self.report.incomplete.extend(short.iter().map(Into::into));
+        // An empty base is short of people only if there were some.
+        let emptied = !short.is_empty() && !self.unseen_users().is_empty();
+        if short.iter().any(|one| one.reason.cuts_short() || one.reason == Incomplete::Empty && emptied) {
+            self.unfinished = Some("the last run could not read everybody");
+        }
         Ok(())
     }
 
@@ -304,11 +310,12 @@ impl Run<'_> {
         let (store, slug, source) = (self.engine.store(), &self.source.slug, &self.source);
         doubt::pend(store, source, self.unfinished.or_else(|| doubt::open(&self.report)), self.now).await?;
         doubt::put_again(store, source, &self.failing, self.now).await?;
-        rosters.keep(store, slug, roster.shortcomings().is_empty() && roster.is_whole()).await?;
         if self.unfinished.is_some() {
-            // Whoever could not be decided has to come again: by the feed, or because there is no position.
+            // Whoever was not decided has to come again: by the feed, or because there is no position. What groups listed
+            // stays as well, or nobody could say whom a change concerns that is told again.
             return Ok(());
         }
+        rosters.keep(store, slug, roster.shortcomings().is_empty() && roster.is_whole()).await?;
         Aside::of(roster).keep(&self.engine, source).await?;
         doubt::put_known(store, source, self.known.as_deref(), self.now).await?;
         // What a server that lags had not listed is behind the position of another, and would never be told.

@@ -4,6 +4,10 @@ use crate::sync_full::{FULL, planned, sync};
 use crate::twist::{Code, Relay, Twist};
 use crate::world::{Setup, World, dn};
 use bindery_core::sync::{Mode, SyncOutcome, SyncReason, SyncRequest, SyncRun};
+use bindery_demo_directory::company;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
 
 const ALLOW: SyncRequest<'static> = SyncRequest { allow_removals: true, ..FULL };
 const MIRROR: &str = "[sources.larkspur.groups]\nmirror = true\n";
@@ -76,6 +80,70 @@ async fn a_listing_that_ends_too_soon_or_never() {
     }
 }
 
+async fn feed(world: &World) -> Option<Value> {
+    world.engine.store().position("larkspur", "feed").await.unwrap()
+}
+
+/// Whoever was not listed is told of by the feed, from where it was: nobody waits for the next full run to be shut out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_of_people_that_ends_too_soon_leaves_the_position_and_the_lists() {
+    let source = format!("{MIRROR}[sources.larkspur.sync]\nlive = true\n");
+    // All groups are on one page, and the second page of people, which is cut short, is not the last.
+    let setup = || Setup { keys: "page_size = 12".to_owned(), source: source.clone(), ..Setup::default() };
+    let mut world = World::new(setup()).await;
+    let relay = Relay::to(world.address()).await;
+    world.through(relay.address(), &setup());
+    for uid in ["amy", "bo", "cem", "dee"] {
+        world.hire(uid).await;
+    }
+    let sales = |verb: &str| {
+        let (group, member) = (company::GROUPS_DN, company::PEOPLE_DN);
+        format!("dn: cn=sales,{group}\nchangetype: modify\n{verb}: member\nmember: uid=dee,{member}\n")
+    };
+    world.edit(&sales("add")).await;
+    planned(&world, FULL).await;
+    let lists = world.engine.store().roster_ids("larkspur").await.unwrap();
+    let before = feed(&world).await;
+    assert!(before.is_some());
+    world.edit(&sales("delete")).await;
+    relay.set(Twist::Ends(Code::SizeLimitExceeded));
+    let run = planned(&world, FULL).await;
+    withheld(&run, "size_limit");
+    assert_eq!((run.groups.seen, run.users.seen), (11, 24), "{run:?}");
+    assert!(world.user("dee").await.unwrap().in_group("sales"), "nobody has read her");
+    assert_eq!(feed(&world).await, before);
+    assert_eq!(world.engine.store().roster_ids("larkspur").await.unwrap(), lists);
+
+    relay.set(Twist::Straight);
+    let runs = async || world.engine.store().sync_runs(None, 100).await.unwrap().len();
+    let so_far = runs().await;
+    let engine = world.engine.clone();
+    let following = tokio::spawn(async move { engine.keep_in_sync().await });
+    let began = Instant::now();
+    while world.user("dee").await.unwrap().in_group("sales") {
+        assert!(began.elapsed() < Duration::from_secs(20), "never told");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(runs().await, so_far, "nothing was read again");
+    world.engine.stop_syncing();
+    following.await.unwrap();
+}
+
+/// It holds nobody that anybody knows of, and is no reason not to follow the others.
+#[tokio::test]
+async fn a_base_that_was_always_empty_keeps_no_position_back() {
+    let empty = format!("ou=empty,{}", company::BASE_DN);
+    let bases = format!("[sources.larkspur.users]\nbase_dn = [\"{}\", \"{empty}\"]\n", company::PEOPLE_DN);
+    let world = World::with(&bases).await;
+    world.edit(&format!("dn: {empty}\nchangetype: add\nobjectClass: organizationalUnit\nou: empty\n")).await;
+    withheld(&planned(&world, FULL).await, "empty");
+    let first = feed(&world).await;
+    assert!(first.as_ref().is_some_and(|feed| !feed["position"].is_null()), "{first:?}");
+    world.set("leo", "mail", "new@larkspur.example").await;
+    withheld(&planned(&world, FULL).await, "empty");
+    assert_ne!(feed(&world).await, first);
+}
+
 #[tokio::test]
 async fn a_listing_that_ends_in_any_other_result_fails() {
     let setup = || Setup { keys: "page_size = 4".to_owned(), ..Setup::default() };
@@ -98,11 +166,13 @@ async fn a_listing_that_ends_in_any_other_result_fails() {
 async fn an_empty_answer() {
     let mut world = World::with(MIRROR).await;
     sync(&world, FULL).await;
+    let before = feed(&world).await;
     world.outage().await;
     world.recover_with(|options| options.entries.retain(|entry| !entry.has("uid") && !entry.has("member")));
     for request in [FULL, ALLOW] {
         withheld(&planned(&world, request).await, "empty");
     }
+    assert_eq!(feed(&world).await, before, "what has left there is still to be told");
     let leo = world.user("leo").await.unwrap();
     assert!(leo.flag("is_active") && leo.in_group("author-relations"));
 }

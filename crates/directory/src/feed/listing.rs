@@ -71,6 +71,11 @@ pub enum Incomplete {
 }
 
 impl Incomplete {
+    /// Whether entries were left out that are there: they were neither listed nor named.
+    pub fn cuts_short(self) -> bool {
+        !matches!(self, Self::UnreadableUniqueId | Self::Empty)
+    }
+
     /// What to say of it.
     pub(crate) fn in_words(self) -> &'static str {
         match self {

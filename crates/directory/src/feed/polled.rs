@@ -4,7 +4,7 @@
 use super::about::About;
 use super::changes::{Changes, Events, FeedEvent, Position, Since, Stop, doubt, tell};
 use super::entries::Search;
-use super::listing::{self, Incomplete};
+use super::listing;
 use super::pages::MODIFY_TIMESTAMP;
 use super::position::{Clock, Searching};
 use super::syncrepl::{self, Told};
@@ -154,7 +154,7 @@ impl Round {
         };
         self.same(&server).await?;
         let mut short = listing.shortcomings();
-        short.retain(|one| !matches!(one.reason, Incomplete::Empty | Incomplete::UnreadableUniqueId));
+        short.retain(|one| one.reason.cuts_short());
         match short.first() {
             Some(one) => {
                 let why = format!("the changes below {} could not be read whole: {}", one.base, one.reason.in_words());

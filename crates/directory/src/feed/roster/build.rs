@@ -3,7 +3,7 @@
 use super::digests::{Digests, Pairs};
 use super::{Named, Node, Roster, Standing, Ties};
 use crate::feed::concerned;
-use crate::feed::{GroupEntry, Incomplete, Shortcoming, Unreadable};
+use crate::feed::{GroupEntry, Shortcoming, Unreadable};
 use crate::groups::fold;
 use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
@@ -38,7 +38,7 @@ pub(super) async fn roster(
 
 /// Why groups that nobody saw are unknown rather than not there.
 fn incomplete(shortcomings: &[Shortcoming], unreadable: &[Unreadable]) -> Option<String> {
-    let cut = shortcomings.iter().find(|one| !matches!(one.reason, Incomplete::UnreadableUniqueId | Incomplete::Empty));
+    let cut = shortcomings.iter().find(|one| one.reason.cuts_short());
     let cut =
         cut.map(|one| format!("the groups below {} could not be read whole: {}", one.base, one.reason.in_words()));
     cut.or_else(|| unreadable.first().map(|one| format!("the group {} cannot be used: {}", one.dn, one.why)))
