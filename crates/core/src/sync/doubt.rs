@@ -23,6 +23,11 @@ const KNOWN: &str = "known";
 /// So many who failed are looked at again one by one; for more of them everybody is.
 pub(super) const MOST_AGAIN: usize = 500;
 
+/// Why the next run has to read everybody, where more are to be looked at again than are remembered.
+pub(super) fn too_many(again: &BTreeSet<String>) -> Option<&'static str> {
+    (again.len() > MOST_AGAIN).then_some("too many people failed to be looked at one by one")
+}
+
 /// What an incremental run begins with.
 pub(super) enum Footing {
     /// It may go on from here.

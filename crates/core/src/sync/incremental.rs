@@ -83,7 +83,7 @@ impl Run<'_> {
             Err(error) => {
                 self.report.users.failed += 1;
                 self.report.error(format!("{unique_id}: {}", chain(&error)));
-                self.failing.insert(unique_id);
+                self.fails(unique_id);
             }
         }
         Ok(())
@@ -111,8 +111,8 @@ impl Run<'_> {
         let before = again.clone();
         again.retain(|unique_id| !self.settled.contains(unique_id));
         again.extend(self.failing.iter().cloned());
-        if again.len() > doubt::MOST_AGAIN {
-            doubt::pend(store, source, "too many people failed to be looked at one by one", now).await?;
+        if let Some(why) = doubt::too_many(&again) {
+            doubt::pend(store, source, why, now).await?;
         }
         if again != before {
             doubt::put_again(store, source, &again, now).await?;

@@ -1,5 +1,6 @@
 //! People on their way through a run: looked at one by one, and decided where something has changed.
 
+use super::doubt;
 use super::run::Run;
 use crate::Reason;
 use crate::engine::{ActiveSource, Engine};
@@ -48,8 +49,15 @@ impl Run<'_> {
         }
     }
 
+    /// Somebody who is to be looked at again. One more is noted than can be remembered, which tells that there are more.
+    pub(super) fn fails(&mut self, unique_id: String) {
+        if self.failing.len() <= doubt::MOST_AGAIN {
+            self.failing.insert(unique_id);
+        }
+    }
+
     pub(super) fn failed(&mut self, person: &Person, detail: &str) {
-        self.failing.insert(person.unique_id.clone());
+        self.fails(person.unique_id.clone());
         self.report.users.failed += 1;
         self.report.error(format!("{}: {detail}", person.dn));
     }

@@ -224,7 +224,7 @@ impl Run<'_> {
 
     /// Somebody is left as they are, for the next run to decide.
     pub(super) fn comes_again(&mut self, unique_id: String) {
-        self.failing.insert(unique_id);
+        self.fails(unique_id);
         if self.failing.len() > doubt::MOST_AGAIN {
             self.unfinished = Some("too many people came in while they were being read");
         }

@@ -286,7 +286,7 @@ impl Run<'_> {
     pub(super) fn unreadable(&mut self, entry: &Unreadable) {
         if let Some(unique_id) = &entry.unique_id {
             self.users.see(unique_id);
-            self.failing.insert(unique_id.clone());
+            self.fails(unique_id.clone());
         }
         self.report.users.seen += 1;
         self.report.users.failed += 1;
@@ -308,7 +308,8 @@ impl Run<'_> {
             return Ok(());
         }
         let (store, slug, source) = (self.engine.store(), &self.source.slug, &self.source);
-        doubt::pend(store, source, self.unfinished.or_else(|| doubt::open(&self.report)), self.now).await?;
+        let open = self.unfinished.or_else(|| doubt::open(&self.report)).or_else(|| doubt::too_many(&self.failing));
+        doubt::pend(store, source, open, self.now).await?;
         doubt::put_again(store, source, &self.failing, self.now).await?;
         if self.unfinished.is_some() {
             // Whoever was not decided has to come again: by the feed, or because there is no position. What groups listed

@@ -73,6 +73,35 @@ async fn somebody_who_failed_is_looked_at_again_by_the_next_run() {
     }
 }
 
+/// Only so many are remembered one by one; nobody is forgotten for that.
+#[tokio::test]
+async fn if_more_fail_than_are_remembered_the_next_run_is_full_and_says_why() {
+    let crowd = |verb: &str, from: usize, to: usize| {
+        let attributes = if verb == "add" { "objectClass: inetOrgPerson\ncn: x\nsn: x\n" } else { "" };
+        let one =
+            |at: usize| format!("dn: uid=x{at},{}\nchangetype: {verb}\n{attributes}\n", company::PEOPLE_DN);
+        (from..to).map(one).collect::<String>()
+    };
+    for first in [FULL, INCREMENTAL] {
+        // Nobody of the crowd has a name.
+        let world = World::with("[sources.larkspur.users.attributes]\nusername = \"employeeNumber\"\n").await;
+        sync(&world, FULL).await;
+        world.edit(&crowd("add", 0, 500)).await;
+        assert_eq!(sync(&world, first).await.users.failed, 500);
+        let run = sync(&world, INCREMENTAL).await;
+        assert_eq!((run.mode, run.users.failed), (Mode::Incremental, 500), "each is remembered: {run:?}");
+        world.edit(&crowd("add", 500, 501)).await;
+        let run = sync(&world, first).await;
+        assert_eq!((run.mode == Mode::Full, run.users.failed), (first.full, 501), "{run:?}");
+        let run = sync(&world, INCREMENTAL).await;
+        assert_eq!((run.mode, run.users.failed), (Mode::Full, 501), "{run:?}");
+        assert!(run.full_because.as_ref().is_some_and(|why| why.contains("too many")), "{:?}", run.full_because);
+        world.edit(&crowd("delete", 0, 400)).await;
+        assert_eq!(sync(&world, INCREMENTAL).await.mode, Mode::Full, "they had not left when it began");
+        assert_eq!(sync(&world, INCREMENTAL).await.mode, Mode::Incremental);
+    }
+}
+
 #[tokio::test]
 async fn somebody_who_failed_and_left_is_not_looked_for_for_ever() {
     let world = World::with(MIRROR).await;
