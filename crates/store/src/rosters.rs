@@ -125,6 +125,13 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets every roster of a source, whether or not it can be read.
+    pub async fn forget_rosters(&self, source: &str) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        tx.execute("DELETE FROM rosters WHERE source = $1", args![source]).await?;
+        tx.commit().await
+    }
+
     /// Forgets rosters. Answers how many there were.
     pub async fn drop_rosters(&self, source: &str, unique_ids: &[String]) -> Result<u64, StoreError> {
         let ids: Vec<Arg> = unique_ids.iter().filter(|id| guard::findable(id)).map(Arg::from).collect();

@@ -90,7 +90,7 @@ impl Run<'_> {
         let mut gone = self.gone_people(&told).await?;
         if !gone.users.is_empty() {
             // Before anybody is written: a percentage is of those there were.
-            self.active_users(gone.users.len() as u64 + self.already.users).await?;
+            self.active_users(gone.users.len() as u64 + self.already.unwrap_or_default().users).await?;
         }
         self.settled.extend(told.gone_people.iter().chain(told.people.keys()).cloned());
         if sync.users {

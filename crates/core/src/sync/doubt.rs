@@ -40,10 +40,10 @@ pub(super) enum Footing {
 pub(super) async fn footing(store: &Store, source: &ActiveSource) -> Result<Footing, StoreError> {
     let slug = &source.slug;
     let doubt = |why: &str| Ok(Footing::Doubt(why.to_owned()));
-    if let Some(why) = store.position(slug, PENDING).await?.as_ref().and_then(Value::as_str) {
-        return doubt(why);
+    if let Some(why) = kept::<Option<String>>(store, source, PENDING).await? {
+        return Ok(Footing::Doubt(why));
     }
-    if store.position(slug, SEARCH).await? != Some(search(source)) {
+    if compared(store, slug, SEARCH).await? != Some(search(source)) {
         return doubt("what is searched for has changed since the last run, or there was none");
     }
     following(store, source).await
@@ -63,7 +63,7 @@ pub(super) async fn following(store: &Store, source: &ActiveSource) -> Result<Fo
 
 /// Whether a feed would leave people as rules that no longer hold have made them.
 async fn rules_changed(store: &Store, source: &ActiveSource) -> Result<bool, StoreError> {
-    Ok(store.position(&source.slug, RULES).await? != Some(rules(source)))
+    Ok(compared(store, &source.slug, RULES).await? != Some(rules(source)))
 }
 
 /// A digest of everything that decides what people come to, and of what is asked of them.
@@ -76,7 +76,7 @@ fn rules(source: &ActiveSource) -> Value {
 
 /// Where the feed was left.
 pub(super) async fn position(store: &Store, source: &ActiveSource) -> Result<Option<Position>, StoreError> {
-    let stored = store.position(&source.slug, FEED).await?.unwrap_or_default();
+    let stored = compared(store, &source.slug, FEED).await?.unwrap_or_default();
     // A feed says nothing of what came into view with another search, or went out of it.
     let same = stored.get(SEARCH) == Some(&search(source));
     let position = stored.get(POSITION).filter(|_| same).cloned();
@@ -95,7 +95,7 @@ async fn put_position(
 
 /// Whether people were looked for in another way when they were last read. A source that was never read has not changed.
 pub(super) async fn search_changed(store: &Store, source: &ActiveSource) -> Result<bool, StoreError> {
-    let stored = store.position(&source.slug, SEARCH).await?;
+    let stored = compared(store, &source.slug, SEARCH).await?;
     Ok(stored.is_some_and(|stored| stored != search(source)))
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn remember(
     let slug = &source.slug;
     store.put_position(slug, RULES, rules(source), now).await?;
     // Only what was read whole, and not withheld, is what the next run may measure removals by.
-    if run.incomplete.is_empty() || store.position(slug, SEARCH).await?.is_none() {
+    if run.incomplete.is_empty() || compared(store, slug, SEARCH).await?.is_none() {
         store.put_position(slug, SEARCH, search(source), now).await?;
     }
     put_position(store, source, position.as_ref(), now).await
@@ -161,7 +161,7 @@ pub(super) fn known<'a>(known: impl Iterator<Item = (&'a GroupSelector, &'a Know
 /// Whether other groups of the rules can be found than when everybody was last read: then other people are in doubt,
 /// and no feed tells of them.
 pub(super) async fn knows_others(store: &Store, source: &ActiveSource, known: &str) -> Result<bool, StoreError> {
-    Ok(store.position(&source.slug, KNOWN).await? != Some(json!(known)))
+    Ok(compared(store, &source.slug, KNOWN).await? != Some(json!(known)))
 }
 
 /// Remembers what was known when everybody was read.
@@ -177,6 +177,36 @@ pub(super) async fn put_known(
 /// Who failed, by unique ID, and is to be looked at again whether or not a feed tells of them.
 pub(super) async fn again(store: &Store, source: &ActiveSource) -> Result<BTreeSet<String>, StoreError> {
     kept(store, source, AGAIN).await
+}
+
+/// What an earlier run has left to compare with. What cannot be read is like nothing else.
+async fn compared(store: &Store, slug: &str, what: &str) -> Result<Option<Value>, StoreError> {
+    match store.position(slug, what).await {
+        Err(error) if error.is_corrupt() => Ok(Some(Value::Null)),
+        read => read,
+    }
+}
+
+/// Gives up what earlier runs have left, because something of it cannot be read: everybody is read again, and all of it
+/// written anew. Answers with why.
+pub(super) async fn forget(
+    store: &Store,
+    source: &ActiveSource,
+    error: &StoreError,
+    now: DateTime<Utc>,
+) -> Result<String, StoreError> {
+    // The position first: without the lists nobody could say whom a change concerns that is told from there on.
+    put_position(store, source, None, now).await?;
+    store.forget_rosters(&source.slug).await?;
+    Ok(unreadable(error))
+}
+
+/// The same in words alone.
+pub(super) fn unreadable(error: &StoreError) -> String {
+    match error {
+        StoreError::Corrupt { column, .. } => format!("what an earlier run has left cannot be read: {column}"),
+        error => error.to_string(),
+    }
 }
 
 /// What an earlier run has left under this name; nothing where none has. What cannot be read is an error: taken for

@@ -9,6 +9,7 @@ use super::run::Run;
 use super::told::Told;
 use crate::engine::chain;
 use bindery_directory::{DirectoryError, FeedEvent, Position, Since};
+use bindery_store::StoreError;
 
 impl Run<'_> {
     /// Full where somebody asks for it or anything is in doubt, else incremental.
@@ -19,9 +20,9 @@ impl Run<'_> {
         if self.request.allow_removals {
             return self.full(Some("--allow-removals looks at everything".to_owned())).await;
         }
-        let doubt = match doubt::footing(self.engine.store(), &self.source).await? {
-            doubt::Footing::Doubt(why) => Some(why),
-            doubt::Footing::Position(position) => self.incremental(&position).await?,
+        let doubt = match self.go_on().await {
+            Err(Broken::Store(error)) if error.is_corrupt() => Some(self.forget(&error).await?),
+            doubt => doubt?,
         };
         match doubt {
             Some(why) => {
@@ -30,6 +31,22 @@ impl Run<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Goes on from where the last run left off. Answers with why only a full run helps, if that is so.
+    async fn go_on(&mut self) -> Result<Option<String>, Broken> {
+        match doubt::footing(self.engine.store(), &self.source).await? {
+            doubt::Footing::Doubt(why) => Ok(Some(why)),
+            doubt::Footing::Position(position) => self.incremental(&position).await,
+        }
+    }
+
+    /// Something that an earlier run has left cannot be read.
+    pub(super) async fn forget(&self, error: &StoreError) -> Result<String, Broken> {
+        if self.request.dry_run {
+            return Ok(doubt::unreadable(error));
+        }
+        Ok(doubt::forget(self.engine.store(), &self.source, error, self.engine.now()).await?)
     }
 
     /// Reads what has changed. Answers with why only a full run helps, if that is so.

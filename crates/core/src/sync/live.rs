@@ -171,8 +171,21 @@ impl Follower<'_> {
         false
     }
 
-    /// From the stored position on, until something breaks or is in doubt; doubt is settled by a full run.
+    /// Follows until something breaks. That something stored cannot be read is doubt like any other.
     async fn once(&mut self) -> Result<(), Broken> {
+        match self.go_on().await {
+            Err(Broken::Store(error)) if error.is_corrupt() => {
+                let Some(held) = self.lease().await? else { return Ok(()) };
+                let forgotten = doubt::forget(self.engine.store(), self.source, &error, self.engine.now()).await;
+                held.give_back().await;
+                self.catch_up(&forgotten?).await
+            }
+            done => done,
+        }
+    }
+
+    /// From the stored position on, until something breaks or is in doubt; doubt is settled by a full run.
+    async fn go_on(&mut self) -> Result<(), Broken> {
         let position = match doubt::following(self.engine.store(), self.source).await? {
             doubt::Footing::Position(position) => position,
             doubt::Footing::Doubt(why) => return self.catch_up(&why).await,
@@ -287,6 +300,17 @@ impl Follower<'_> {
         }
     }
 
+    /// The lease of whoever writes, once nobody else has it; `None` where the source is no longer to be followed like this.
+    async fn lease(&self) -> Result<Option<Held>, Broken> {
+        loop {
+            match lease::take_as_follower(self.engine, lease::of_runs(self.source)).await? {
+                Some(held) => return Ok(Some(held)),
+                None if self.wait(PAUSE).await => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
     /// Carries out what was told, and looks `again` at others, as a run of its own. A run that is under way is waited for; `None` where that took so
     /// long that somebody else follows by now.
     async fn carry_out(
@@ -306,13 +330,7 @@ impl Follower<'_> {
         run.aside = aside;
         run.report.mode = Mode::Incremental;
         run.already = self.removals.sum(self.engine.now());
-        let mut held = loop {
-            match lease::take_as_follower(self.engine, lease::of_runs(self.source)).await? {
-                Some(held) => break held,
-                None if self.wait(PAUSE).await => {}
-                None => return Ok(None),
-            }
-        };
+        let Some(mut held) = self.lease().await? else { return Ok(None) };
         let limit = self.source.directory.settings().timeouts.sync;
         // That somebody still fails was said the first time.
         let quiet = !again.is_empty();

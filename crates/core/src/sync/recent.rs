@@ -6,7 +6,7 @@
 use super::Removals;
 use super::broken::Broken;
 use super::doubt;
-use crate::engine::{ActiveSource, Engine};
+use crate::engine::{ActiveSource, Engine, chain};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -27,12 +27,25 @@ struct Once {
     users: u64,
     groups: u64,
     memberships: u64,
+    /// And nobody knows how many before.
+    #[serde(default)]
+    unknown: bool,
 }
 
 impl Recent {
-    /// Those of whoever followed before.
+    /// Those of whoever followed before. If they cannot be read nobody knows how many they were, for as long as they
+    /// would have counted.
     pub(super) async fn load(engine: &Engine, source: &ActiveSource) -> Result<Self, Broken> {
-        Ok(doubt::kept(engine.store(), source, FEED).await?)
+        match doubt::kept(engine.store(), source, FEED).await {
+            Err(error) if error.is_corrupt() => {
+                let (error, now) = (chain(&error), engine.now());
+                tracing::warn!(target: "bindery_core::live", source = source.slug, error, "nobody knows what was removed in the last hour; removals are held for that long");
+                let unknown = Self(vec![Once { at: now, users: 0, groups: 0, memberships: 0, unknown: true }]);
+                engine.store().put_position(&source.slug, FEED, json!(unknown), now).await?;
+                Ok(unknown)
+            }
+            kept => Ok(kept?),
+        }
     }
 
     /// Counts some more, and remembers them.
@@ -59,7 +72,7 @@ impl Recent {
                 last.groups += groups;
                 last.memberships += memberships;
             }
-            None => self.0.push(Once { at: now, users, groups, memberships }),
+            None => self.0.push(Once { at: now, users, groups, memberships, unknown: false }),
         }
     }
 
@@ -67,13 +80,15 @@ impl Recent {
         self.0.retain(|one| now - one.at < WINDOW);
     }
 
-    /// All that count now.
-    pub(super) fn sum(&mut self, now: DateTime<Utc>) -> Removals {
+    /// All that count now; `None` where nobody knows how many.
+    pub(super) fn sum(&mut self, now: DateTime<Utc>) -> Option<Removals> {
         self.forget(now);
-        self.0.iter().fold(Removals::default(), |sum, one| Removals {
-            users: sum.users + one.users,
-            groups: sum.groups + one.groups,
-            memberships: sum.memberships + one.memberships,
+        self.0.iter().try_fold(Removals::default(), |sum, one| {
+            (!one.unknown).then_some(Removals {
+                users: sum.users + one.users,
+                groups: sum.groups + one.groups,
+                memberships: sum.memberships + one.memberships,
+            })
         })
     }
 }
@@ -92,8 +107,8 @@ mod tests {
             recent.count(Removals { memberships: 2, ..one }, at(minute));
         }
         assert!(recent.0.len() <= 60, "{}", recent.0.len());
-        assert_eq!(recent.sum(at(89)), Removals { users: 120, groups: 0, memberships: 120 });
-        assert_eq!(recent.sum(at(148)), Removals { users: 2, groups: 0, memberships: 2 });
-        assert_eq!(recent.sum(at(149)), Removals::default());
+        assert_eq!(recent.sum(at(89)), Some(Removals { users: 120, groups: 0, memberships: 120 }));
+        assert_eq!(recent.sum(at(148)), Some(Removals { users: 2, groups: 0, memberships: 2 }));
+        assert_eq!(recent.sum(at(149)), Some(Removals::default()));
     }
 }

@@ -98,22 +98,23 @@ impl Run<'_> {
     pub(super) async fn remove(&mut self, gone: Gone) -> Result<(), Broken> {
         let (limit, allow) = (self.source.sync.removal_limit, self.request.allow_removals);
         let (leaving, counted) = self.sort_leaving(&gone);
+        // Where nobody knows what was removed shortly before, nobody knows what is too much.
+        let (known, already) = (self.already.is_some(), self.already.unwrap_or_default());
         let counts = Removals {
-            users: gone.users.len() as u64 + self.already.users,
-            groups: gone.groups.len() as u64 + self.already.groups,
-            memberships: counted.len() as u64 + self.already.memberships,
+            users: gone.users.len() as u64 + already.users,
+            groups: gone.groups.len() as u64 + already.groups,
+            memberships: counted.len() as u64 + already.memberships,
         };
         // A percentage is of what there was before any of these removals.
-        let already = self.already;
         let groups = self.groups.tied().count() as u64 + already.groups;
         // Where there is nothing to remove, nothing is held, whatever was removed shortly before.
         let users_go = allow || gone.users.is_empty() || {
-            brakes::within(limit, counts.users, self.active_users(counts.users).await? + already.users)
+            known && brakes::within(limit, counts.users, self.active_users(counts.users).await? + already.users)
         };
-        let groups_go = allow || gone.groups.is_empty() || brakes::within(limit, counts.groups, groups);
+        let groups_go = allow || gone.groups.is_empty() || known && brakes::within(limit, counts.groups, groups);
         let memberships_go = allow || counted.is_empty() || {
             let memberships = self.owned(counts.memberships).await? + already.memberships;
-            brakes::within_percent(limit, counts.memberships, memberships)
+            known && brakes::within_percent(limit, counts.memberships, memberships)
         };
         if memberships_go {
             self.take_back(&counted).await?;

@@ -70,8 +70,8 @@ pub(super) struct Run<'a> {
     pub(super) settled: HashSet<String>,
     /// What this run has removed.
     pub(super) removed: Removals,
-    /// What was removed shortly before, and counts together with that.
-    pub(super) already: Removals,
+    /// What was removed shortly before, and counts together with that; `None` where nobody knows.
+    pub(super) already: Option<Removals>,
 }
 
 impl<'a> Run<'a> {
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
             failing: BTreeSet::new(),
             settled: HashSet::new(),
             removed: Removals::default(),
-            already: Removals::default(),
+            already: Some(Removals::default()),
         }
     }
 }
@@ -193,8 +193,14 @@ impl Run<'_> {
 
     /// The roster of all groups, and those member lists that are not stored like that.
     async fn read_groups(&mut self) -> Result<(Roster, Rosters), Broken> {
-        let slug = &self.source.slug;
-        let mut rosters = Rosters::new(self.engine.store().roster_ids(slug).await?);
+        let stored = match self.engine.store().roster_ids(&self.source.slug).await {
+            Err(error) if error.is_corrupt() => {
+                self.forget(&error).await?;
+                Vec::new()
+            }
+            stored => stored?,
+        };
+        let mut rosters = Rosters::new(stored);
         if !self.reads_groups() {
             return Ok((Roster::default(), rosters));
         }

@@ -8,6 +8,7 @@
     reason = "a test that finds something else than it expects fails by panicking"
 )]
 
+mod database;
 mod explain;
 mod offline;
 mod outcomes;

@@ -78,8 +78,7 @@ async fn somebody_who_failed_is_looked_at_again_by_the_next_run() {
 async fn if_more_fail_than_are_remembered_the_next_run_is_full_and_says_why() {
     let crowd = |verb: &str, from: usize, to: usize| {
         let attributes = if verb == "add" { "objectClass: inetOrgPerson\ncn: x\nsn: x\n" } else { "" };
-        let one =
-            |at: usize| format!("dn: uid=x{at},{}\nchangetype: {verb}\n{attributes}\n", company::PEOPLE_DN);
+        let one = |at: usize| format!("dn: uid=x{at},{}\nchangetype: {verb}\n{attributes}\n", company::PEOPLE_DN);
         (from..to).map(one).collect::<String>()
     };
     for first in [FULL, INCREMENTAL] {

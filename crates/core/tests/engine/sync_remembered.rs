@@ -1,7 +1,8 @@
 //! What a run must not forget, and must not rest on: member lists, positions, fingerprints, groups that no feed tells of.
 
+use crate::database::Database;
 use crate::sync_full::{FULL, planned, sync};
-use crate::world::{World, dn};
+use crate::world::{Setup, World, dn};
 use bindery_core::sync::{Mode, SyncOutcome, SyncReason, SyncRequest};
 use bindery_demo_directory::company;
 use serde_json::Value;
@@ -167,6 +168,118 @@ async fn a_group_that_only_a_rule_names_is_polled_by_a_follower() {
     }
     world.engine.stop_syncing();
     following.await.unwrap();
+}
+
+/// What a run rests on, each as nobody can read it: of a newer version, and no JSON at all.
+const LEFT: [&str; 6] = ["again", "apart", "pending", "feed", "search", "rules"];
+
+/// It says so, reads everything by itself, and what can be read after it is rested on again.
+async fn everything_is_read_because(world: &World, what: &str) {
+    let run = sync(world, INCREMENTAL).await;
+    assert_eq!((run.mode, run.outcome), (Mode::Full, SyncOutcome::Completed), "{what}: {run:?}");
+    assert!(run.full_because.is_some() && run.errors.is_empty(), "{what}: {run:?}");
+    assert_eq!((run.users.deactivated, run.groups.deactivated, run.memberships.removed), (0, 0, 0), "{what}: {run:?}");
+    world.leave("leo", "author-relations").await;
+    let run = sync(world, INCREMENTAL).await;
+    assert!(run.mode == Mode::Incremental && run.memberships.removed > 0, "{what}: {run:?}");
+    world.join("leo", "author-relations").await;
+    sync(world, INCREMENTAL).await;
+}
+
+#[tokio::test]
+async fn what_was_left_and_cannot_be_read_is_doubt() {
+    let database = Database::sqlite();
+    let setup = Setup { source: MIRROR.to_owned(), store: Some(database.url()), ..Setup::default() };
+    let world = World::new(setup).await;
+    sync(&world, FULL).await;
+    for what in LEFT {
+        for value in ["[{\"of\": \"a newer version\"}]", "{\"cut"] {
+            database.run(&format!("UPDATE positions SET value = '{value}' WHERE feed = '{what}'")).await;
+            everything_is_read_because(&world, what).await;
+        }
+    }
+    // The others are read as they are needed.
+    world.join("hana", "sales").await;
+    database.run("UPDATE positions SET value = '{\"cut' WHERE feed = 'known'").await;
+    everything_is_read_because(&world, "known").await;
+    world.leave("zoe", "design").await;
+    database.run("UPDATE rosters SET members = CAST(x'fffe' AS TEXT)").await;
+    let run = sync(&world, INCREMENTAL).await;
+    assert_eq!((run.mode, run.outcome), (Mode::Full, SyncOutcome::Completed), "{run:?}");
+    assert!(
+        !world.user("zoe").await.unwrap().in_group("design") && run.full_because.unwrap().contains("cannot be read")
+    );
+    world.join("zoe", "design").await;
+    sync(&world, INCREMENTAL).await;
+    database.run("UPDATE rosters SET digest = x'01'").await;
+    assert_eq!(sync(&world, FULL).await.outcome, SyncOutcome::Completed);
+    world.leave("zoe", "design").await;
+    let run = sync(&world, INCREMENTAL).await;
+    assert!(run.mode == Mode::Incremental && run.memberships.removed > 0, "{run:?}");
+}
+
+/// A source that is searched in another way than nobody can say removes nobody by itself.
+#[tokio::test]
+async fn a_search_that_cannot_be_read_is_another_one() {
+    for database in Database::all() {
+        let setup = Setup { source: MIRROR.to_owned(), store: Some(database.url()), ..Setup::default() };
+        let world = World::new(setup).await;
+        sync(&world, FULL).await;
+        world.delete(&[dn("leo")]).await;
+        database.run("UPDATE positions SET value = '{\"of\": \"a newer version\"}' WHERE feed = 'search'").await;
+        for _ in 0..2 {
+            let run = sync(&world, INCREMENTAL).await;
+            assert_eq!((run.mode, run.reason), (Mode::Full, Some(SyncReason::ChangedSearch)), "{run:?}");
+            assert!(world.user("leo").await.unwrap().flag("is_active"));
+        }
+        let run = sync(&world, SyncRequest { allow_removals: true, ..FULL }).await;
+        assert_eq!((run.outcome, run.users.deactivated), (SyncOutcome::Completed, 1), "{run:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_reads_everything_where_what_was_left_cannot_be_read() {
+    let database = Database::sqlite();
+    let source = format!("{MIRROR}[sources.larkspur.sync]\nlive = true\nremoval_limit = {{ percent = 100 }}\n");
+    let world = World::new(Setup { source, store: Some(database.url()), ..Setup::default() }).await;
+    sync(&world, FULL).await;
+    for what in ["again", "apart"] {
+        database.run(&format!("UPDATE positions SET value = '{{\"cut' WHERE feed = '{what}'")).await;
+    }
+    // How many were removed in the last hour nobody knows: none may be now.
+    database.run("INSERT INTO positions VALUES ('larkspur', 'removals', '{\"cut', '2026-01-01T00:00:00Z')").await;
+    let engine = world.engine.clone();
+    let following = tokio::spawn(async move { engine.keep_in_sync().await });
+    world.set("leo", "mail", "new@larkspur.example").await;
+    until(async || world.user("leo").await.unwrap().email == "new@larkspur.example").await;
+    database.run("UPDATE rosters SET members = CAST(x'fffe' AS TEXT)").await;
+    world.join("leo", "sales").await;
+    until(async || world.user("leo").await.unwrap().in_group("sales")).await;
+    let because = async || {
+        let runs = world.engine.store().sync_runs(None, 100).await.unwrap();
+        runs.iter().filter(|run| run.report["full_because"].to_string().contains("cannot be read")).count()
+    };
+    until(async || because().await == 2).await;
+    world.delete(&[dn("zoe")]).await;
+    let held = async || {
+        let runs = world.engine.store().sync_runs(None, 100).await.unwrap();
+        runs.iter().any(|run| run.outcome == "held")
+    };
+    until(held).await;
+    assert!(world.user("zoe").await.unwrap().flag("is_active"));
+    world.clock.advance(Duration::from_hours(1));
+    world.delete(&[dn("sofia")]).await;
+    until(async || !world.user("sofia").await.unwrap().flag("is_active")).await;
+    world.engine.stop_syncing();
+    following.await.unwrap();
+}
+
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "never");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A local group of two entries goes with the last of them, whoever notices.

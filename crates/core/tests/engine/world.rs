@@ -43,6 +43,8 @@ pub(crate) struct Setup {
     pub(crate) source: String,
     /// What listens to events.
     pub(crate) handlers: Vec<Arc<dyn EventHandler>>,
+    /// The URL of the store.
+    pub(crate) store: Option<String>,
 }
 
 /// Everything that a sign-in needs.
@@ -84,7 +86,11 @@ pub(crate) fn parse(text: &str) -> Config {
 
 /// An engine over an empty store.
 pub(crate) async fn engine(text: &str, handlers: Vec<Arc<dyn EventHandler>>) -> (Engine, StoppedClock) {
-    let config = parse(&format!("{text}\n[store]\nurl = \"sqlite::memory:\"\n"));
+    engine_over("sqlite::memory:", text, handlers).await
+}
+
+async fn engine_over(url: &str, text: &str, handlers: Vec<Arc<dyn EventHandler>>) -> (Engine, StoppedClock) {
+    let config = parse(&format!("{text}\n[store]\nurl = \"{url}\"\n"));
     let store = Store::open(&config.store).await.unwrap();
     let clock = StoppedClock(Arc::new(Mutex::new(DateTime::from_timestamp(1_800_000_000, 0).unwrap())));
     (Engine::new(store, &config, Arc::new(clock.clone()), Arc::new(SystemEntropy), handlers), clock)
@@ -103,7 +109,8 @@ impl World {
     pub(crate) async fn new(setup: Setup) -> Self {
         let directory = company_directory();
         let text = Self::toml(directory.address(), &setup);
-        let (engine, clock) = engine(&text, setup.handlers).await;
+        let url = setup.store.as_deref().unwrap_or("sqlite::memory:");
+        let (engine, clock) = engine_over(url, &text, setup.handlers).await;
         Self { engine, clock, address: directory.address(), directory: Some(directory) }
     }
 
