@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use futures::TryStreamExt;
-use serde_json::value::RawValue;
 use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use crate::apply::Queue;
 use crate::how_many::HowMany;
+use crate::json::Json;
 use crate::watch::{self, Revocations};
 use crate::{StoreError, Trouble};
 
@@ -30,8 +30,7 @@ pub(crate) enum Arg {
     Bytes(Option<Vec<u8>>),
     Uuid(Option<Uuid>),
     Time(Option<DateTime<Utc>>),
-    /// JSON as text.
-    Json(Arc<str>),
+    Json(Json),
     /// Values of one kind, as an array. PostgreSQL alone has them.
     Column(Vec<Arg>),
 }
@@ -53,9 +52,9 @@ impl Arg {
 }
 
 impl Arg {
-    /// What our own types are as JSON; those of texts, numbers and lists of them always have one.
-    pub(crate) fn json(value: &impl serde::Serialize) -> Self {
-        Self::Json(serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()).into())
+    /// What a type of ours is as JSON.
+    pub(crate) fn json(field: &'static str, value: &impl serde::Serialize) -> Self {
+        Self::Json(Json::of(field, value))
     }
 }
 
@@ -83,7 +82,7 @@ arg_from! {
     Option<Vec<u8>>, v => Self::Bytes(v);
     Uuid, v => Self::Uuid(Some(v));
     Option<Uuid>, v => Self::Uuid(v);
-    serde_json::Value, v => Self::Json(v.to_string().into());
+    serde_json::Value, v => Self::Json(v.into());
     crate::TokenHash, v => Self::Bytes(Some(v.as_bytes().to_vec()));
     &crate::Owner, v => Self::Text(Some(v.as_str().into()));
     // PostgreSQL keeps microseconds; so that both answer alike, SQLite gets no more.
@@ -104,7 +103,7 @@ macro_rules! row {
 pub(crate) use row;
 
 macro_rules! bind {
-    ($query:expr, $arg:expr, $json:ident => $bind_json:expr, $column:ident => $bind_column:expr) => {
+    ($query:expr, $arg:expr, $column:ident => $bind_column:expr) => {
         match $arg {
             Arg::Text(v) => $query.bind(v),
             Arg::Int(v) => $query.bind(v),
@@ -112,7 +111,7 @@ macro_rules! bind {
             Arg::Bytes(v) => $query.bind(v),
             Arg::Uuid(v) => $query.bind(v),
             Arg::Time(v) => $query.bind(v),
-            Arg::Json($json) => $bind_json,
+            Arg::Json(v) => $query.bind(v),
             Arg::Column($column) => $bind_column,
         }
     };
@@ -120,19 +119,11 @@ macro_rules! bind {
 
 fn for_sqlite(sql: SqlStr, args: Vec<Arg>) -> Query<'static, Sqlite, SqliteArguments> {
     // Nobody makes columns for SQLite; its own words about a parameter that is not there would be as good as ours.
-    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, json => query.bind(json), _column => query))
+    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, _column => query))
 }
 
 fn for_postgres(sql: SqlStr, args: Vec<Arg>) -> Query<'static, Postgres, PgArguments> {
-    args.into_iter().fold(
-        sqlx::query(sql),
-        |query, arg| bind!(query, arg, json => query.bind(raw(&json)), column => bind_column(query, column)),
-    )
-}
-
-/// PostgreSQL tells JSON from text.
-fn raw(json: &str) -> sqlx::types::Json<Box<RawValue>> {
-    sqlx::types::Json(RawValue::from_string(json.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, column => bind_column(query, column)))
 }
 
 /// Binds values of one kind as an array.
@@ -157,7 +148,7 @@ fn bind_column(
         Some(Arg::Uuid(_)) => array!(Uuid),
         Some(Arg::Time(_)) => array!(Time),
         Some(Arg::Json(_)) => {
-            let json = |value: &Arg| if let Arg::Json(json) = value { Some(raw(json)) } else { None };
+            let json = |value: &Arg| if let Arg::Json(json) = value { Some(json.clone()) } else { None };
             query.bind(column.iter().map(json).collect::<Vec<_>>())
         }
         Some(Arg::Text(_) | Arg::Column(_)) | None => {

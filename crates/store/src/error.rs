@@ -38,6 +38,15 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A value that has no form in which it could be stored. Nothing was written.
+    #[error("a value cannot be stored in {store}; report this, it is a mistake in Bindery")]
+    Unstorable {
+        /// Which database.
+        store: String,
+        /// Which value, and why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The database was set up by a newer Bindery, or its schema was changed.
     #[error("{store} does not fit this version of Bindery: {reason}")]
     Schema {
@@ -156,6 +165,7 @@ impl StoreError {
             Verdict::Trouble(trouble) => Self::Unavailable { store, trouble, source: Some(Box::new(error)) },
             Verdict::Conflict(what) => Self::Conflict { what: what.to_owned() },
             Verdict::Unreadable(column) => Self::Corrupt { store, column, source: Box::new(error) },
+            Verdict::Unstorable => Self::Unstorable { store, source: Box::new(error) },
             Verdict::Unknown => Self::Database { store, source: Box::new(error) },
         }
     }
@@ -165,6 +175,7 @@ enum Verdict {
     Trouble(Trouble),
     Conflict(&'static str),
     Unreadable(String),
+    Unstorable,
     Unknown,
 }
 
@@ -180,6 +191,7 @@ fn verdict(error: &sqlx::Error) -> Verdict {
             Io::ConnectionReset | Io::BrokenPipe | Io::UnexpectedEof | Io::ConnectionAborted => Trouble::ConnectionLost,
             _ => Trouble::Unreachable,
         }),
+        sqlx::Error::Encode(_) => Verdict::Unstorable,
         sqlx::Error::ColumnDecode { index, .. } => Verdict::Unreadable(index.clone()),
         _ => Verdict::Unknown,
     }

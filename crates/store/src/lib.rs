@@ -29,6 +29,7 @@ mod error;
 mod groups;
 mod guard;
 mod how_many;
+mod json;
 mod leases;
 mod many;
 mod model;

@@ -25,8 +25,8 @@ macro_rules! user_row {
             &$user.email_key,
             &$user.display_name,
             &$user.path,
-            Arg::json(&$user.profile),
-            Arg::json(&$user.flags),
+            Arg::json("profile", &$user.profile),
+            Arg::json("flags", &$user.flags),
             $user.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
             $deactivated_by,
             findable(&$user.live_groups),
@@ -303,7 +303,7 @@ pub(super) fn new_user_args(user: &NewUser) -> [Arg; 14] {
 
 /// Names that no local group can have are left out.
 fn findable(names: &BTreeSet<String>) -> Arg {
-    Arg::json(&names.iter().filter(|name| guard::findable(name)).collect::<Vec<_>>())
+    Arg::json("live_groups", &names.iter().filter(|name| guard::findable(name)).collect::<Vec<_>>())
 }
 
 /// `$1` to `$16` of the statements that write a link.
@@ -322,9 +322,9 @@ pub(super) fn link_args(link: &Link) -> [Arg; 16] {
         &link.dn_key,
         link.last_seen,
         link.fingerprint.clone(),
-        Arg::json(&link.given_fields),
+        Arg::json("given_fields", &link.given_fields),
         dn_hash(&link.dn_key),
-        Arg::json(&link.given_flags),
+        Arg::json("given_flags", &link.given_flags),
         findable(&link.live_groups),
         link.parent,
         link.account_ends,
