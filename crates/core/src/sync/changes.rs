@@ -83,6 +83,7 @@ impl Run<'_> {
                 self.nest_changed(&directory, &told.groups, &gone_groups, &grants).await?;
             }
         }
+        self.told_groups = told.groups.keys().cloned().collect();
         self.prints = self.source.fingerprints.knowing(known());
         for one in &told.unreadable {
             self.unreadable(one);

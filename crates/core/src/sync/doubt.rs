@@ -145,6 +145,11 @@ pub(super) async fn pend(
     store.put_position(&source.slug, PENDING, json!(why.into()), now).await
 }
 
+/// Whether something waits for a full run.
+pub(super) async fn is_pending(store: &Store, source: &ActiveSource) -> Result<bool, StoreError> {
+    Ok(kept::<Option<String>>(store, source, PENDING).await?.is_some())
+}
+
 /// What is known of the groups that rules name, in short; `None` where some could not be looked for.
 pub(super) fn known<'a>(known: impl Iterator<Item = (&'a GroupSelector, &'a Known)>) -> Option<String> {
     let mut all = Vec::new();

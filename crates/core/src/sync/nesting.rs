@@ -206,14 +206,7 @@ impl Run<'_> {
         let changes = hanging.changes(&owner, &BTreeSet::new());
         let mut waiting = BTreeSet::new();
         for group in changes.iter().flat_map(ends).collect::<BTreeSet<_>>() {
-            let Some(state) = self.groups.get(group).filter(|_| !going.contains(&group)) else { continue };
-            let own = state.links.iter().filter(|link| owner.is_source(&link.source));
-            let entries: Vec<String> = own.map(|link| link.unique_id.clone()).collect();
-            if entries.is_empty() || entries.iter().any(|entry| is_told(entry)) {
-                continue;
-            }
-            let remembered = self.engine.store().rosters(&self.source.slug, &entries).await?;
-            if remembered.iter().all(|roster| has_left(&roster.unique_id)) {
+            if !going.contains(&group) && self.is_waiting(group, &is_told, &has_left).await? {
                 waiting.insert(group);
             }
         }
@@ -221,6 +214,23 @@ impl Run<'_> {
             return Ok(changes);
         }
         Ok(hanging.changes(&owner, &waiting))
+    }
+
+    /// Whether a group has left without its removal having been decided.
+    pub(super) async fn is_waiting(
+        &self,
+        group: Uuid,
+        is_told: impl Fn(&str) -> bool,
+        has_left: impl Fn(&str) -> bool,
+    ) -> Result<bool, Broken> {
+        let Some(state) = self.groups.get(group) else { return Ok(false) };
+        let own = state.links.iter().filter(|link| link.source == self.source.slug);
+        let entries: Vec<String> = own.map(|link| link.unique_id.clone()).collect();
+        if entries.is_empty() || entries.iter().any(|entry| is_told(entry)) {
+            return Ok(false);
+        }
+        let remembered = self.engine.store().rosters(&self.source.slug, &entries).await?;
+        Ok(remembered.iter().all(|roster| has_left(&roster.unique_id)))
     }
 
     async fn hang(&mut self, changes: &[Change]) -> Result<(), Broken> {

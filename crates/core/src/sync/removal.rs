@@ -6,7 +6,7 @@ use super::Removals;
 use super::brakes;
 use super::broken::Broken;
 use super::doubt;
-use super::report::{IncompleteBase, Removal, SyncOutcome, SyncReason, Thing};
+use super::report::{IncompleteBase, Mode, Removal, SyncOutcome, SyncReason, Thing};
 use super::run::Run;
 use super::writing::Leaving;
 use crate::config::Removed;
@@ -97,7 +97,7 @@ impl Run<'_> {
     /// Carries out removals as far as `removal_limit` allows, and names the rest.
     pub(super) async fn remove(&mut self, gone: Gone) -> Result<(), Broken> {
         let (limit, allow) = (self.source.sync.removal_limit, self.request.allow_removals);
-        let (leaving, counted) = self.sort_leaving(&gone);
+        let (leaving, counted) = self.sort_leaving(&gone).await?;
         // Where nobody knows what was removed shortly before, nobody knows what is too much.
         let (known, already) = (self.already.is_some(), self.already.unwrap_or_default());
         let counts = Removals {
@@ -172,11 +172,35 @@ impl Run<'_> {
         }
     }
 
-    /// Memberships that go with a group that goes, and those that count by themselves.
-    fn sort_leaving(&mut self, gone: &Gone) -> (Vec<Leaving>, Vec<Leaving>) {
+    /// Memberships that go with a group that goes, and those that count by themselves. What a group gave whose removal is
+    /// held is neither: it stays until that is carried out, or the group is back.
+    async fn sort_leaving(&mut self, gone: &Gone) -> Result<(Vec<Leaving>, Vec<Leaving>), Broken> {
         let groups: BTreeSet<Uuid> = gone.groups.iter().copied().collect();
         let leaving = std::mem::take(&mut self.leaving);
-        leaving.into_iter().partition(|one| groups.contains(&one.group))
+        let (with_group, mut alone): (Vec<_>, Vec<_>) =
+            leaving.into_iter().partition(|one| groups.contains(&one.group));
+        let held = self.held_groups(&alone).await?;
+        alone.retain(|one| !held.contains(&one.group));
+        Ok((with_group, alone))
+    }
+
+    /// Those of whom a feed has told before that they left, and that are still here. A full run finds them anew.
+    async fn held_groups(&self, leaving: &[Leaving]) -> Result<HashSet<Uuid>, Broken> {
+        let sync = &self.source.sync;
+        let mut held = HashSet::new();
+        if self.report.mode == Mode::Full
+            || sync.removed == Removed::Keep
+            || !sync.groups
+            || !doubt::is_pending(self.engine.store(), &self.source).await?
+        {
+            return Ok(held);
+        }
+        for group in leaving.iter().map(|one| one.group).collect::<BTreeSet<_>>() {
+            if self.is_waiting(group, |entry| self.told_groups.contains(entry), |_| false).await? {
+                held.insert(group);
+            }
+        }
+        Ok(held)
     }
 
     async fn take_back(&mut self, leaving: &[Leaving]) -> Result<(), Broken> {

@@ -68,6 +68,8 @@ pub(super) struct Run<'a> {
     pub(super) failing: BTreeSet<String>,
     /// Entries of which a feed has told, failed or not.
     pub(super) settled: HashSet<String>,
+    /// Groups of which a feed has told that they are there.
+    pub(super) told_groups: HashSet<String>,
     /// What this run has removed.
     pub(super) removed: Removals,
     /// What was removed shortly before, and counts together with that; `None` where nobody knows.
@@ -103,6 +105,7 @@ impl<'a> Run<'a> {
             known: None,
             failing: BTreeSet::new(),
             settled: HashSet::new(),
+            told_groups: HashSet::new(),
             removed: Removals::default(),
             already: Some(Removals::default()),
         }

@@ -4,6 +4,7 @@ use crate::sync_full::{FULL, sync};
 use crate::world::{Setup, World, dn};
 use bindery_core::Clock;
 use bindery_core::events::{EventHandler, Populate, Veto};
+use bindery_core::sync::{SyncOutcome, SyncRequest};
 use bindery_demo_directory::company;
 use bindery_store::{Change, SyncRunRecord};
 use futures::future::BoxFuture;
@@ -122,6 +123,40 @@ async fn a_group_that_is_held_stays_where_it_hangs() {
     mail(&world, "leo", "new@larkspur.example").await;
     assert_eq!(store.subgroups_of(staff).await.unwrap(), before);
     stop(&world, following).await;
+}
+
+/// Whoever is read again meanwhile finds the group gone, and loses nothing by that before somebody has decided it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_is_held_keeps_its_members() {
+    let sales = format!("cn=sales,{}", company::GROUPS_DN);
+    for back in [false, true] {
+        let world = World::with(&format!("{LIVE}removal_limit = {{ count = 0, percent = 100 }}\n{MIRROR}")).await;
+        sync(&world, FULL).await;
+        let following = follow(&world);
+        world.delete(std::slice::from_ref(&sales)).await;
+        held(&world, &[]).await;
+        world.join("beth", "design").await;
+        mail(&world, "beth", "new@larkspur.example").await;
+        mail(&world, "beth", "newer@larkspur.example").await;
+        let beth = world.user("beth").await.unwrap();
+        assert!(beth.in_group("sales"), "{:?}", beth.groups);
+        assert!(beth.in_group("design"), "{:?}", beth.groups);
+        // A membership of a group that is there goes as ever.
+        world.leave("beth", "design").await;
+        let left = || async { !world.user("beth").await.unwrap().in_group("design") };
+        until("it goes", left).await;
+        assert!(world.user("beth").await.unwrap().in_group("sales"));
+        stop(&world, following).await;
+        if back {
+            let member = dn("zoe");
+            let made = format!("changetype: add\nobjectClass: groupOfNames\ncn: sales\nmember: {member}\n");
+            world.edit(&format!("dn: {sales}\n{made}")).await;
+        }
+        let run = sync(&world, SyncRequest { allow_removals: true, ..FULL }).await;
+        assert_eq!(run.outcome, SyncOutcome::Completed, "{run:?}");
+        assert!(!world.user("beth").await.unwrap().in_group("sales"));
+        assert_eq!(world.user("zoe").await.unwrap().in_group("sales"), back);
+    }
 }
 
 /// A new configuration is followed at once, also where the old one was waiting to read everything once more.
