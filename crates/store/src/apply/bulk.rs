@@ -440,9 +440,10 @@ mod tests {
                 let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", many.values(rows).as_str()));
                 for step in sqlx::query(sql).fetch_all(writer).await.unwrap() {
                     let step: String = step.get("detail");
-                    let table = ["users", "links", "memberships", "groups"]
-                        .into_iter()
-                        .find(|table| step == format!("SCAN {table}") || step.starts_with(&format!("SCAN {table} ")));
+                    // Whatever a statement calls a table; our own rows are always read from end to end.
+                    let ours =
+                        |what: &&str| *what == "v" || what.ends_with("CONSTANT ROW") || what.ends_with("VALUES CLAUSE");
+                    let table = step.strip_prefix("SCAN ").filter(|what| !ours(what));
                     assert_eq!(table, None, "{step} in {}", many.head);
                 }
             }
