@@ -7,7 +7,7 @@ use super::run::Run;
 use crate::reconcile::{self, group_key};
 use crate::rules::{self, GroupGrant};
 use bindery_directory::{Group, GroupEntry, Roster};
-use bindery_store::{Change, NewGroup, Owner, Plan, Snapshot};
+use bindery_store::{Change, NewGroup, Owner, Plan, Snapshot, StoreError};
 use std::collections::BTreeMap;
 
 /// Plans of groups that go into one transaction.
@@ -102,8 +102,13 @@ impl Run<'_> {
                 if error.is_unavailable() {
                     return Err(error.into());
                 }
-                if error.is_conflict() {
-                    self.unfinished = Some("groups could not be written, because others wrote at the same time");
+                match &error {
+                    // By itself, and the next time as well.
+                    StoreError::Invalid { .. } => {}
+                    StoreError::Conflict { .. } => {
+                        self.unfinished = Some("groups could not be written, because others wrote at the same time");
+                    }
+                    _ => self.unfinished = Some("groups could not be written, because the store refused them"),
                 }
                 self.report.groups.failed += 1;
                 self.report.error(format!("a group could not be written: {}", crate::engine::chain(&error)));

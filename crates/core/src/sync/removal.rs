@@ -429,12 +429,14 @@ impl Run<'_> {
         Ok(failed)
     }
 
-    /// A removal that somebody else was in the way of: no feed tells of it again, and so everything is read again.
+    /// A removal that was not carried out: no feed tells of it again, and so everything is read again.
     fn left_undone(&mut self, error: &StoreError) {
         self.report.error(format!("a removal was not carried out: {}", chain(error)));
-        if error.is_conflict() {
-            self.unfinished = Some("removals could not be carried out, because others wrote at the same time");
-        }
+        self.unfinished = Some(if error.is_conflict() {
+            "removals could not be carried out, because others wrote at the same time"
+        } else {
+            "removals could not be carried out, because the store refused them"
+        });
     }
 
     /// Names what is held.

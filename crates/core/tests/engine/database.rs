@@ -47,4 +47,49 @@ impl Database {
             }
         }
     }
+
+    /// Has a kind of write refused from now on, `when` the row is such a one.
+    pub(crate) async fn fail(&self, verb: &str, table: &str, when: &str, fault: Fault) {
+        let when = if when.is_empty() { String::new() } else { format!("WHEN ({when})") };
+        let row = if verb == "DELETE" { "OLD" } else { "NEW" };
+        let sql = match self {
+            Self::Sqlite(_) => {
+                assert_eq!(fault, Fault::Always, "SQLite has one writer");
+                format!("CREATE TRIGGER fault BEFORE {verb} ON {table} {when} BEGIN SELECT RAISE(ABORT, 'fault'); END")
+            }
+            Self::Postgres(_) => {
+                let (code, times) = match fault {
+                    Fault::Always => ("53100", i32::MAX),
+                    Fault::Conflicts(times) => ("40001", times),
+                };
+                // What a sequence has counted stays counted when the transaction does not.
+                format!(
+                    "CREATE SEQUENCE faults; \
+                     CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                     IF nextval('faults') <= {times} THEN RAISE EXCEPTION 'fault' USING ERRCODE = '{code}'; END IF; \
+                     RETURN {row}; END $$; \
+                     CREATE TRIGGER fault BEFORE {verb} ON {table} FOR EACH ROW {when} EXECUTE FUNCTION fault()"
+                )
+            }
+        };
+        self.run(&sql).await;
+    }
+
+    /// Takes a fault back.
+    pub(crate) async fn mend(&self, table: &str) {
+        self.run(&match self {
+            Self::Sqlite(_) => "DROP TRIGGER fault".to_owned(),
+            Self::Postgres(_) => format!("DROP TRIGGER fault ON {table}; DROP FUNCTION fault; DROP SEQUENCE faults"),
+        })
+        .await;
+    }
+}
+
+/// How a write is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// For ever: PostgreSQL says that its disk is full, SQLite that a constraint failed.
+    Always,
+    /// So many times, as by others who write at the same time.
+    Conflicts(i32),
 }

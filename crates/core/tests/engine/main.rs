@@ -20,6 +20,7 @@ mod replicas;
 mod routing;
 mod sessions;
 mod sync_changes;
+mod sync_faults;
 mod sync_full;
 mod sync_groups;
 mod sync_incomplete;
