@@ -17,6 +17,9 @@ pub struct AccountState {
     pub expired: bool,
     /// The password is past its end (ppolicy, `userAccountControl`).
     pub password_expired: bool,
+    /// The password is past the end that was noted for it (`passwordExpirationTime`). Whether the server's policy still minds
+    /// only a bind tells, and one that was accepted outweighs it ([`after_bind`](Self::after_bind)).
+    pub password_past: bool,
     /// The password must be changed first (`pwdLastSet` = 0, `pwdReset`).
     pub must_change: bool,
     /// When the account will be past its end, where that is still to come.
@@ -43,7 +46,7 @@ pub enum Lock {
 
 impl AccountState {
     /// What holds after a bind that the directory accepted: its word and that of the attributes,
-    /// without a temporary lock, which the success has ended.
+    /// without a temporary lock, which the success has ended, and without an end of the password that the server let pass.
     #[must_use]
     pub fn after_bind(mut self, accepted: &Self) -> Self {
         if self.locked == Lock::Temporary {
@@ -52,6 +55,7 @@ impl AccountState {
         self.disabled |= accepted.disabled;
         self.expired |= accepted.expired;
         self.password_expired |= accepted.password_expired;
+        self.password_past = accepted.password_past;
         self.must_change |= accepted.must_change;
         self.because.extend(accepted.because.iter().cloned());
         self
@@ -64,7 +68,7 @@ impl AccountState {
         if self.locked == Lock::Temporary {
             self.locked = Lock::No;
         }
-        (self.password_expired, self.must_change) = (false, false);
+        (self.password_expired, self.password_past, self.must_change) = (false, false, false);
         self
     }
 }
@@ -75,6 +79,7 @@ pub const ATTRIBUTES: &[&str] = &[
     "pwdAccountLockedTime",
     "accountUnlockTime",
     "pwdReset",
+    "passwordExpirationTime",
     "userAccountControl",
     "accountExpires",
     "lockoutTime",
@@ -99,6 +104,7 @@ const RULES: &[Rule] = &[
     ("pwdAccountLockedTime", pwd_account_locked_time),
     ("accountUnlockTime", account_unlock_time),
     ("pwdReset", pwd_reset),
+    ("passwordExpirationTime", password_expiration_time),
     ("userAccountControl", user_account_control),
     ("accountExpires", account_expires),
     ("lockoutTime", lockout_time),
@@ -168,6 +174,17 @@ fn pwd_reset(value: &str, _: &Context<'_>, state: &mut AccountState) -> Option<&
     }
     state.must_change = true;
     Some("asks for a new password")
+}
+
+fn password_expiration_time(value: &str, context: &Context<'_>, state: &mut AccountState) -> Option<&'static str> {
+    match value::generalized_time(value) {
+        // 389-DS writes the epoch for a password that is to be changed first, which `pwdReset` says.
+        Some(end) if end.timestamp() == 0 || end > context.now => None,
+        _ => {
+            state.password_past = true;
+            Some("is past")
+        }
+    }
 }
 
 const UAC_DISABLED: i64 = 0x0000_0002;
@@ -317,6 +334,23 @@ mod tests {
         assert_eq!(of(&[("accountUnlockTime", "19700101000000Z")]).locked, Lock::Temporary);
         let both = of(&[("pwdAccountLockedTime", "000001010000Z"), ("lockoutTime", "1330")]);
         assert_eq!(both.locked, Lock::Administrator);
+    }
+
+    #[test]
+    fn a_password_past_its_end_is_one_until_the_server_takes_it() {
+        let past = of(&[("passwordExpirationTime", "20260701120000Z")]);
+        assert!(past.password_past && past.because == ["passwordExpirationTime is past"], "{past:?}");
+        assert!(of(&[("passwordExpirationTime", "soon")]).password_past);
+        assert!(!of(&[("passwordExpirationTime", "20260701120001Z")]).password_past);
+        assert!(!of(&[("passwordExpirationTime", "19700101000000Z")]).password_past);
+        let after = past.clone().after_bind(&AccountState::default());
+        assert!(!after.password_past && !after.password_expired);
+        assert!(
+            past.clone()
+                .after_bind(&AccountState { password_expired: true, ..AccountState::default() })
+                .password_expired
+        );
+        assert!(!past.lasting().password_past, "it is no end of the account");
     }
 
     #[test]

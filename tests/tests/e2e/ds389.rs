@@ -3,6 +3,7 @@
 use bindery_tests::Ds389;
 
 use crate::support::{Corp, expect, group, names, person, refused, signed_in, user};
+use crate::sync::{completed, sync};
 
 const PEOPLE: &str = "base_dn = \"ou=people,dc=example,dc=test\"";
 
@@ -89,6 +90,12 @@ fn password_policy() {
     let bindery = corp(&server).bindery();
     refused(&bindery.login("locked", "locked-secret"), "account_locked");
     refused(&bindery.login("expired", "expired-secret"), "password_expired");
+    refused(&bindery.explain("expired"), "password_expired");
+    // The account is none the worse for it.
+    let run = completed(&sync(&bindery, &["--dry-run"]));
+    let created =
+        run["changes"].as_array().unwrap().iter().any(|one| one["name"] == "expired" && one["action"] == "create");
+    assert!(created, "{run}");
     refused(&bindery.login("mustchange", "mustchange-secret"), "password_must_change");
     for uid in ["expired", "mustchange"] {
         refused(&bindery.login(uid, "wrong"), "bad_credentials");
@@ -99,6 +106,9 @@ fn password_policy() {
     }
     refused(&bindery.login("ann", "ann-secret"), "account_locked");
     signed_in(&bindery.login("bob", "bob-secret"));
+    // Where the policy does not mind any more, the server's word counts, and not what it once noted.
+    server.ldapmodify("dn: cn=config\nchangetype: modify\nreplace: passwordExp\npasswordExp: off\n");
+    signed_in(&bindery.login("expired", "expired-secret"));
 }
 
 /// A group that cannot be read is unknown, never "not a member".

@@ -111,6 +111,7 @@ impl Fingerprints {
             locked,
             expired,
             password_expired,
+            password_past,
             must_change,
             ends: _,
             password_changed: _,
@@ -120,7 +121,7 @@ impl Fingerprints {
             u8::from(*disabled),
             u8::from(*locked == Lock::Administrator) * 2 + u8::from(*locked == Lock::Temporary),
             u8::from(*expired),
-            u8::from(*password_expired),
+            u8::from(*password_expired || *password_past),
             u8::from(*must_change),
         ]);
         Fingerprint { digest: digest(&facts), standpoint: Standpoint::Written }

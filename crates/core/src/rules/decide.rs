@@ -76,7 +76,7 @@ fn check_account(account: &AccountState, objections: &mut Objections) {
         (account.disabled, Reason::AccountDisabled, "the account is disabled in the directory"),
         (account.locked != Lock::No, Reason::AccountLocked, "the account is locked in the directory"),
         (account.expired, Reason::AccountExpired, "the account is past its end"),
-        (account.password_expired, Reason::PasswordExpired, "the password is past its end"),
+        (account.password_expired || account.password_past, Reason::PasswordExpired, "the password is past its end"),
         (account.must_change, Reason::PasswordMustChange, "the password must be changed first"),
     ];
     for (_, reason, what) in states.into_iter().filter(|(holds, ..)| *holds) {

@@ -46,6 +46,7 @@ fn account_state_comes_first() {
         (AccountState { locked: Lock::Administrator, ..state() }, Reason::AccountLocked),
         (AccountState { expired: true, ..state() }, Reason::AccountExpired),
         (AccountState { password_expired: true, ..state() }, Reason::PasswordExpired),
+        (AccountState { password_past: true, ..state() }, Reason::PasswordExpired),
         (AccountState { must_change: true, ..state() }, Reason::PasswordMustChange),
         (AccountState { must_change: true, disabled: true, expired: true, ..state() }, Reason::AccountDisabled),
     ];
