@@ -26,7 +26,7 @@ use uuid::Uuid;
 /// More people than this at once are read faster all together.
 const MOST: usize = 2_000;
 /// Directory reads under way at the same time.
-const SIDE_BY_SIDE: usize = 8;
+pub(super) const SIDE_BY_SIDE: usize = 8;
 
 /// What could be done with what was told.
 pub(super) enum Absorbed {

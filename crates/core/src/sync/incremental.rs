@@ -2,14 +2,18 @@
 
 use super::apart::Difference;
 use super::broken::Broken;
-use super::changes::Absorbed;
+use super::changes::{Absorbed, SIDE_BY_SIDE};
 use super::doubt;
 use super::report::Mode;
 use super::run::Run;
 use super::told::Told;
-use crate::engine::chain;
-use bindery_directory::{DirectoryError, FeedEvent, Position, Since};
+use crate::engine::{ActiveSource, chain};
+use bindery_directory::{DirectoryError, FeedEvent, Person, Position, Since};
 use bindery_store::StoreError;
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Run<'_> {
     /// Full where somebody asks for it or anything is in doubt, else incremental.
@@ -74,11 +78,9 @@ impl Run<'_> {
             Difference::Members(members) => told.hear_aside(members),
             Difference::Doubt(why) => return Ok(Some(why)),
         }
-        for unique_id in doubt::again(self.engine.store(), &source).await? {
-            if !told.mentions(&unique_id) {
-                self.look_again(unique_id, &mut told).await?;
-            }
-        }
+        let mut again = doubt::again(self.engine.store(), &source).await?;
+        again.retain(|unique_id| !told.mentions(unique_id));
+        self.look_again(again, &mut told).await?;
         if !told.is_empty()
             && let Absorbed::Doubt(why) = self.absorb(told).await?
         {
@@ -91,16 +93,21 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Somebody who failed the last time: what stood in their way may be gone, and no feed tells of that.
-    pub(super) async fn look_again(&mut self, unique_id: String, told: &mut Told) -> Result<(), Broken> {
-        match self.source.directory.read(&unique_id, None, &self.source.wanted).await {
-            Ok(Some(person)) => told.hear(FeedEvent::Person(Box::new(person))),
-            Ok(None) => drop(self.settled.insert(unique_id)),
-            Err(error @ DirectoryError::Unavailable { .. }) => return Err(error.into()),
-            Err(error) => {
-                self.report.users.failed += 1;
-                self.report.error(format!("{unique_id}: {}", chain(&error)));
-                self.fails(unique_id);
+    /// Those who failed the last time: what stood in their way may be gone, and no feed tells of that.
+    pub(super) async fn look_again(&mut self, again: BTreeSet<String>, told: &mut Told) -> Result<(), Broken> {
+        let source = self.source.clone();
+        let reads = again.into_iter().map(|unique_id| read(source.clone(), unique_id));
+        let mut reads = stream::iter(reads).buffer_unordered(SIDE_BY_SIDE);
+        while let Some((unique_id, read)) = reads.next().await {
+            match read {
+                Ok(Some(person)) => told.hear(FeedEvent::Person(Box::new(person))),
+                Ok(None) => drop(self.settled.insert(unique_id)),
+                Err(error @ DirectoryError::Unavailable { .. }) => return Err(error.into()),
+                Err(error) => {
+                    self.report.users.failed += 1;
+                    self.report.error(format!("{unique_id}: {}", chain(&error)));
+                    self.fails(unique_id);
+                }
             }
         }
         Ok(())
@@ -136,4 +143,15 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// Whoever bears a unique ID.
+fn read(
+    source: Arc<ActiveSource>,
+    unique_id: String,
+) -> BoxFuture<'static, (String, Result<Option<Person>, DirectoryError>)> {
+    Box::pin(async move {
+        let read = source.directory.read(&unique_id, None, &source.wanted).await;
+        (unique_id, read)
+    })
 }

@@ -15,6 +15,7 @@ use crate::engine::{ActiveSource, Engine, chain};
 use crate::events::Event;
 use bindery_directory::{Changes, FeedEvent, Position, Since};
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
@@ -35,6 +36,8 @@ const STEADY: Duration = Duration::from_mins(1);
 /// Those who failed are looked at again no sooner than this, and no sooner than their number bids.
 const AGAIN: Duration = Duration::from_secs(5);
 const AGAIN_FOR_EACH: Duration = Duration::from_millis(100);
+/// So many of them at a time.
+const AT_ONCE: usize = 50;
 /// And after this at the latest.
 const LATEST_AGAIN: Duration = Duration::from_mins(5);
 
@@ -76,7 +79,8 @@ impl Engine {
     }
 
     async fn follow_with(&self, source: &Arc<ActiveSource>, mut held: Held) -> Ended {
-        let mut follower = Follower { engine: self, source, removals: Recent::default(), put_off: Duration::ZERO };
+        let (removals, put_off) = (Recent::default(), Duration::ZERO);
+        let mut follower = Follower { engine: self, source, removals, put_off, paused: false };
         let ended = tokio::select! {
             ended = follower.run() => ended,
             () = held.lost() => Ended::LostLease,
@@ -102,12 +106,19 @@ impl Engine {
 struct Again {
     last: Instant,
     least: Duration,
+    /// Until the next look.
     wait: Duration,
+    /// Between two rounds of all of them.
+    round: Duration,
+    /// Whom of this round was looked at last, where others follow.
+    after: Option<String>,
+    /// Nothing came of this round so far.
+    same: bool,
 }
 
 impl Again {
     fn new(now: Instant) -> Self {
-        Self { last: now, least: AGAIN, wait: AGAIN }
+        Self { last: now, least: AGAIN, wait: AGAIN, round: AGAIN, after: None, same: true }
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -116,14 +127,28 @@ impl Again {
 
     /// Others have changed: one of those may have stood in the way.
     fn hurry(&mut self) {
-        self.wait = self.least;
+        (self.wait, self.round) = (self.wait.min(self.least), self.least);
     }
 
-    /// So many were looked at, and `same`: nothing came of it.
+    /// Whom to look at now. Not all at once: meanwhile what changes has to wait.
+    fn part(&mut self, failed: &BTreeSet<String>) -> BTreeSet<String> {
+        let from = self.after.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let part: BTreeSet<String> = failed.range((from, Bound::Unbounded)).take(AT_ONCE).cloned().collect();
+        self.after = part.last().filter(|last| failed.last() != Some(last)).cloned();
+        part
+    }
+
+    /// Of so many a part was looked at, and `same`: nothing came of it.
     fn looked(&mut self, now: Instant, many: usize, same: bool) {
         self.last = now;
         self.least = AGAIN_FOR_EACH.saturating_mul(u32::try_from(many).unwrap_or(u32::MAX)).clamp(AGAIN, LATEST_AGAIN);
-        self.wait = if same { (self.wait * 2).clamp(self.least, LATEST_AGAIN) } else { self.least };
+        self.same &= same;
+        if self.after.is_some() {
+            self.wait = AGAIN;
+            return;
+        }
+        self.round = if self.same { (self.round * 2).clamp(self.least, LATEST_AGAIN) } else { self.least };
+        (self.wait, self.same) = (self.round, true);
     }
 }
 
@@ -134,6 +159,8 @@ struct Follower<'a> {
     /// How long the next full run is put off: a feed that is in doubt again and again is no reason to read everything
     /// again and again.
     put_off: Duration,
+    /// Somebody else had the source meanwhile: what was told before is told again, and nothing is waited for.
+    paused: bool,
 }
 
 impl Follower<'_> {
@@ -154,7 +181,9 @@ impl Follower<'_> {
                     }
                 }
             }
-            self.wait(RETRY).await;
+            if !std::mem::take(&mut self.paused) {
+                self.wait(RETRY).await;
+            }
         }
     }
 
@@ -207,7 +236,11 @@ impl Follower<'_> {
         }
         self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
         let request = SyncRequest { full: true, because: Some(why), ..SyncRequest::default() };
-        let run = self.engine.sync(self.source, request).await;
+        // Nobody asked for it: what it removes counts together with what is removed while following.
+        self.removals = Recent::load(self.engine, self.source).await?;
+        let already = self.removals.sum(self.engine.now());
+        let (run, removed) = self.engine.sync_after(self.source, request, already).await;
+        self.removals.add(self.engine, self.source, removed).await?;
         match run.outcome {
             SyncOutcome::Failed => Err(Broken::Run(run.errors.into_iter().next().unwrap_or_default())),
             _ => Ok(()),
@@ -282,7 +315,7 @@ impl Follower<'_> {
     async fn look_again(&mut self, again: &mut Again) -> Result<Option<Absorbed>, Broken> {
         let failed = doubt::again(self.engine.store(), self.source).await?;
         let many = failed.len();
-        let absorbed = self.carry_out(Told::default(), None, None, failed.clone()).await?;
+        let absorbed = self.carry_out(Told::default(), None, None, again.part(&failed)).await?;
         let same = many > 0 && doubt::again(self.engine.store(), self.source).await? == failed;
         again.looked(Instant::now(), many, same);
         Ok(absorbed)
@@ -311,8 +344,8 @@ impl Follower<'_> {
         }
     }
 
-    /// Carries out what was told, and looks `again` at others, as a run of its own. A run that is under way is waited for; `None` where that took so
-    /// long that somebody else follows by now.
+    /// Carries out what was told, and looks `again` at others, as a run of its own. A run that is under way is waited for;
+    /// `None` where there was one, or somebody else follows by now.
     async fn carry_out(
         &mut self,
         told: Told,
@@ -330,7 +363,14 @@ impl Follower<'_> {
         run.aside = aside;
         run.report.mode = Mode::Incremental;
         run.already = self.removals.sum(self.engine.now());
-        let Some(mut held) = self.lease().await? else { return Ok(None) };
+        let Some(mut held) = lease::take_as_follower(self.engine, lease::of_runs(self.source)).await? else {
+            // What is read meanwhile is newer than what was told: that must not be written over it.
+            if let Some(held) = self.lease().await? {
+                held.give_back().await;
+                self.paused = true;
+            }
+            return Ok(None);
+        };
         let limit = self.source.directory.settings().timeouts.sync;
         // That somebody still fails was said the first time.
         let quiet = !again.is_empty();
@@ -338,6 +378,8 @@ impl Follower<'_> {
             done = timeout(limit, absorb(&mut run, told, position, again)) => done.unwrap_or(Err(Broken::Timeout(limit))),
             () = held.lost() => Err(Broken::LostLease),
         };
+        // Whoever takes the lease next finds nothing under way.
+        run.abandon().await;
         let counted = self.removals.add(self.engine, self.source, run.removed).await;
         held.give_back().await;
         run.report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -385,9 +427,7 @@ async fn absorb(
     position: Option<&Position>,
     again: BTreeSet<String>,
 ) -> Result<Absorbed, Broken> {
-    for unique_id in again {
-        run.look_again(unique_id, &mut told).await?;
-    }
+    run.look_again(again, &mut told).await?;
     if told.is_empty() {
         // They are gone, or cannot be read: that is all there is to remember.
         run.settle().await?;
@@ -422,5 +462,28 @@ mod tests {
         assert_eq!(again.wait, Duration::from_secs(50), "many at once are no flood");
         again.looked(now, 0, false);
         assert_eq!(again.wait, AGAIN);
+    }
+
+    #[test]
+    fn many_who_failed_are_looked_at_in_parts_each_once_a_round() {
+        let now = Instant::now();
+        let failed: BTreeSet<String> = (0..120).map(|at| format!("{at:03}")).collect();
+        let mut again = Again::new(now);
+        for _ in 0..3 {
+            let mut seen = Vec::new();
+            for (size, last) in [(50, false), (50, false), (20, true)] {
+                let part = again.part(&failed);
+                assert_eq!(part.len(), size);
+                seen.extend(part);
+                again.looked(now, failed.len(), true);
+                assert_eq!(again.wait == AGAIN, !last, "{:?}", again.wait);
+            }
+            assert!(seen.iter().eq(&failed));
+        }
+        assert_eq!(again.wait, Duration::from_secs(48));
+        again.part(&failed);
+        assert!(again.part(&["000".to_owned()].into()).is_empty(), "the others are no longer among them");
+        assert_eq!(again.part(&failed).len(), 50, "from the beginning");
+        assert!(again.part(&BTreeSet::new()).is_empty());
     }
 }

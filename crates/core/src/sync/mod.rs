@@ -67,6 +67,16 @@ struct Removals {
     memberships: u64,
 }
 
+impl Removals {
+    fn and(self, other: Self) -> Self {
+        Self {
+            users: self.users + other.users,
+            groups: self.groups + other.groups,
+            memberships: self.memberships + other.memberships,
+        }
+    }
+}
+
 /// How far a run has come.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
@@ -83,7 +93,18 @@ pub struct Progress {
 impl Engine {
     /// Makes the store what the directory of one source says. Never fails: how it ended is in the run.
     pub async fn sync(&self, source: &Arc<ActiveSource>, request: SyncRequest<'_>) -> SyncRun {
+        self.sync_after(source, request, Some(Removals::default())).await.0
+    }
+
+    /// The same where what was removed shortly before counts together with what this run removes, which is the other answer.
+    async fn sync_after(
+        &self,
+        source: &Arc<ActiveSource>,
+        request: SyncRequest<'_>,
+        already: Option<Removals>,
+    ) -> (SyncRun, Removals) {
         let mut run = Run::new(self, source, request);
+        run.already = already;
         let began = run.now;
         let held = lease::take_from_follower(self, &lease::of_runs(source)).await;
         let mut lease = None;
@@ -105,7 +126,7 @@ impl Engine {
             Ok(None) => run.report.end(SyncOutcome::AlreadyRunning, SyncReason::AlreadyRunning),
             Err(error) => Broken::from(error).tell(&mut run.report),
         }
-        let mut report = run.report;
+        let (mut report, removed) = (run.report, run.removed);
         report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         measure(&report, report.mode.as_str());
         if report.outcome != SyncOutcome::AlreadyRunning {
@@ -115,7 +136,7 @@ impl Engine {
         if let Some(lease) = lease {
             lease.give_back().await;
         }
-        report
+        (report, removed)
     }
 
     /// Runs are kept, so that people can see what happened. One that cannot be written down counts all the same.

@@ -1,7 +1,8 @@
 //! What a follower has removed of late: it counts together against `removal_limit`, whoever follows.
 //!
 //! Kept in the store, so that a thousand single deletions are held like one thousand at once even where the follower
-//! changes in between. A full or incremental run counts for itself and is not in here.
+//! changes in between. So do the full runs that a follower makes in doubt. One that somebody else asks for counts for itself
+//! and is not in here.
 
 use super::Removals;
 use super::broken::Broken;
@@ -84,11 +85,8 @@ impl Recent {
     pub(super) fn sum(&mut self, now: DateTime<Utc>) -> Option<Removals> {
         self.forget(now);
         self.0.iter().try_fold(Removals::default(), |sum, one| {
-            (!one.unknown).then_some(Removals {
-                users: sum.users + one.users,
-                groups: sum.groups + one.groups,
-                memberships: sum.memberships + one.memberships,
-            })
+            let Once { users, groups, memberships, unknown, .. } = *one;
+            (!unknown).then(|| sum.and(Removals { users, groups, memberships }))
         })
     }
 }

@@ -122,7 +122,9 @@ impl Run<'_> {
     pub(super) fn begin_again(&mut self) {
         let fresh = Run::new(&self.engine, &self.source, self.request);
         let (report, now, began, removed) = (self.report.clone(), self.now, self.began, self.removed);
-        *self = Run { report, now, began, removed, ..fresh };
+        // What was removed so far is not removed a second time, and counts. A dry run has removed nobody.
+        let already = if self.request.dry_run { self.already } else { self.already.map(|before| before.and(removed)) };
+        *self = Run { report, now, began, removed, already, ..fresh };
         self.report.begin_again();
     }
 

@@ -4,12 +4,12 @@ use crate::sync_full::{FULL, sync};
 use crate::world::{Setup, World, dn};
 use bindery_core::Clock;
 use bindery_core::events::{EventHandler, Populate, Veto};
-use bindery_core::sync::{SyncOutcome, SyncRequest};
+use bindery_core::sync::{Progress, SyncOutcome, SyncRequest};
 use bindery_demo_directory::company;
 use bindery_store::{Change, SyncRunRecord};
 use futures::future::BoxFuture;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -90,6 +90,81 @@ async fn removals_of_an_hour_count_together_whoever_follows() {
     world.clock.advance(Duration::from_hours(1));
     world.delete(&[dn("mei")]).await;
     until("the removal arrives", || async { !active(&world, "mei").await }).await;
+    stop(&world, following).await;
+}
+
+/// A full run that nobody asked for is no way around the limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_removed_in_doubt_counts_together_with_what_was_before() {
+    let limit = "removal_limit = { count = 2, percent = 100 }\n";
+    let world = World::with(&format!("{LIVE}{limit}")).await;
+    sync(&world, FULL).await;
+    let following = follow(&world);
+    for uid in ["leo", "zoe"] {
+        world.delete(&[dn(uid)]).await;
+        until("the removal arrives", || async { !active(&world, uid).await }).await;
+    }
+    // Not followed, until it is by other rules.
+    world.reload(&Setup { source: format!("[sources.larkspur.sync]\n{limit}"), ..Setup::default() });
+    let lease = async || world.engine.store().lease("live:larkspur", world.clock.now()).await.unwrap();
+    until("nobody follows", || async { lease().await.is_none() }).await;
+    world.delete(&[dn("sofia")]).await;
+    let source = format!("{LIVE}{limit}[sources.larkspur.flags]\nis_staff = \"sales\"\n");
+    world.reload(&Setup { source, ..Setup::default() });
+    let run = held(&world, &[]).await;
+    assert_eq!((run.mode.as_str(), run.report["reason"].as_str()), ("full", Some("removal_limit")), "{run:?}");
+    assert!(active(&world, "sofia").await);
+    assert_eq!(sync(&world, FULL).await.users.deactivated, 1, "a person who asks for a run asks for its own count");
+    stop(&world, following).await;
+}
+
+/// Notes the addresses that are decided for leo.
+#[derive(Default)]
+struct Addresses(Mutex<Vec<String>>);
+
+impl EventHandler for Addresses {
+    fn populate<'a>(&'a self, event: Populate<'a>) -> BoxFuture<'a, Result<(), Veto>> {
+        if event.decision.username == "leo" {
+            let mail = event.person.entry.text("mail").unwrap_or_default().to_owned();
+            self.0.lock().unwrap().push(mail);
+        }
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// What the follower was told while somebody else had the source is older than what they have read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_told_before_a_run_is_not_written_over_it() {
+    let addresses = Arc::new(Addresses::default());
+    let setup = Setup { source: format!("{LIVE}{MIRROR}"), handlers: vec![addresses.clone()], ..Setup::default() };
+    let world = World::new(setup).await;
+    sync(&world, FULL).await;
+    let following = follow(&world);
+    mail(&world, "leo", "first@larkspur.example").await;
+    let (engine, source) = (world.engine.clone(), world.engine.source("larkspur").unwrap());
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let (reached, at_groups) = tokio::sync::oneshot::channel();
+    let (reached, wait) = (Mutex::new(Some(reached)), Mutex::new(wait));
+    let run = tokio::spawn(async move {
+        let stop = move |_: Progress| {
+            if let Some(reached) = reached.lock().unwrap().take() {
+                reached.send(()).unwrap();
+                tokio::task::block_in_place(|| wait.lock().unwrap().recv().unwrap());
+            }
+        };
+        engine.sync(&source, SyncRequest { progress: Some(&stop), ..FULL }).await
+    });
+    at_groups.await.unwrap();
+    world.set("leo", "mail", "old@larkspur.example").await;
+    // Nothing tells when the follower was told: it has to be before the next change.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.set("leo", "mail", "new@larkspur.example").await;
+    go_on.send(()).unwrap();
+    assert_eq!(run.await.unwrap().outcome, SyncOutcome::Completed);
+    mail(&world, "zoe", "later@larkspur.example").await;
+    let addresses = addresses.0.lock().unwrap().clone();
+    assert!(!addresses.contains(&"old@larkspur.example".to_owned()), "{addresses:?}");
+    assert_eq!(world.user("leo").await.unwrap().email, "new@larkspur.example");
     stop(&world, following).await;
 }
 
