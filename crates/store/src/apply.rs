@@ -71,7 +71,15 @@ impl Store {
         plans: &[Plan],
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
-        self.carry_out(Prepared::new(plans, now)).await
+        self.carry_out(self.prepare(plans, now)).await
+    }
+
+    /// Makes plans ready to be carried out. This takes some tens of microseconds for each of them, and waits for nothing.
+    #[must_use]
+    pub fn prepare<'a>(&self, plans: &'a [Plan], now: DateTime<Utc>) -> Prepared<'a> {
+        let mut gatherer = bulk::Gatherer::default();
+        let plain = plans.len() > FEW && plans.iter().all(|plan| guards::check(plan).is_ok() && gatherer.takes(plan));
+        Prepared { plans, now, bulk: plain.then(|| Bulk::of(plans, now, self.db.dialect())) }
     }
 
     /// Carries out plans that were made ready: see [`apply_batch`](Self::apply_batch).
@@ -135,16 +143,6 @@ pub struct Prepared<'a> {
     bulk: Option<Bulk>,
 }
 
-impl<'a> Prepared<'a> {
-    /// Makes plans ready. This takes some tens of microseconds for each of them, and waits for nothing.
-    #[must_use]
-    pub fn new(plans: &'a [Plan], now: DateTime<Utc>) -> Self {
-        let mut gatherer = bulk::Gatherer::default();
-        let plain = plans.len() > FEW && plans.iter().all(|plan| guards::check(plan).is_ok() && gatherer.takes(plan));
-        Self { plans, now, bulk: plain.then(|| Bulk::of(plans, now)) }
-    }
-}
-
 /// Plans that can be carried out together, or that cannot. Where one of many is a conflict, its half is found, and the
 /// half of that.
 async fn part_of_batch(
@@ -157,7 +155,8 @@ async fn part_of_batch(
     let mut waiting = vec![plans];
     while let Some(part) = waiting.pop() {
         if together && part.len() > FEW {
-            if let Ok(applied) = savepoint(tx, async |tx| Bulk::of(part, now).carry_out(tx, part, now).await).await? {
+            let bulk = Bulk::of(part, now, tx.dialect());
+            if let Ok(applied) = savepoint(tx, async |tx| bulk.carry_out(tx, part, now).await).await? {
                 results.extend(applied.into_iter().map(Ok));
             } else {
                 let (left, right) = part.split_at_checked(part.len() / 2).unwrap_or((part, &[]));

@@ -21,7 +21,7 @@ use crate::watch::{self, Revocations};
 use crate::{StoreError, Trouble};
 
 /// A bound parameter. There is no other way for a value to reach a statement.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Arg {
     /// Shared, because SQLite's driver shares it with its thread.
     Text(Option<Arc<str>>),
@@ -36,17 +36,16 @@ pub(crate) enum Arg {
 }
 
 impl Arg {
-    /// The type that PostgreSQL gives an array of what is in this one.
-    pub(crate) fn postgres_type(&self) -> &'static str {
-        let Self::Column(values) = self else { return "unknown" };
-        match values.first() {
-            Some(Self::Int(_)) => "bigint[]",
-            Some(Self::Bool(_)) => "boolean[]",
-            Some(Self::Bytes(_)) => "bytea[]",
-            Some(Self::Uuid(_)) => "uuid[]",
-            Some(Self::Time(_)) => "timestamptz[]",
-            Some(Self::Json(_)) => "jsonb[]",
-            Some(Self::Text(_) | Self::Column(_)) | None => "text[]",
+    /// The types that PostgreSQL gives a list of these, and each of them. JSON in a list goes as text.
+    pub(crate) fn postgres_types(list: &[Self]) -> (&'static str, &'static str) {
+        match list.first() {
+            Some(Self::Int(_)) => ("bigint[]", "bigint"),
+            Some(Self::Bool(_)) => ("boolean[]", "boolean"),
+            Some(Self::Bytes(_)) => ("bytea[]", "bytea"),
+            Some(Self::Uuid(_)) => ("uuid[]", "uuid"),
+            Some(Self::Time(_)) => ("timestamptz[]", "timestamptz"),
+            Some(Self::Json(_)) => ("text[]", "jsonb"),
+            Some(Self::Text(_) | Self::Column(_)) | None => ("text[]", "text"),
         }
     }
 }
@@ -148,7 +147,7 @@ fn bind_column(
         Some(Arg::Uuid(_)) => array!(Uuid),
         Some(Arg::Time(_)) => array!(Time),
         Some(Arg::Json(_)) => {
-            let json = |value: &Arg| if let Arg::Json(json) = value { Some(json.clone()) } else { None };
+            let json = |value: &Arg| if let Arg::Json(json) = value { Some(json.as_text()) } else { None };
             query.bind(column.iter().map(json).collect::<Vec<_>>())
         }
         Some(Arg::Text(_) | Arg::Column(_)) | None => {
@@ -394,14 +393,19 @@ impl Tx {
     }
 
     pub(crate) async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64, StoreError> {
-        let sql = sql.into_sql_str();
-        match &mut self.driver {
-            DriverTx::Sqlite(tx) => {
-                Ok(self.line.bounded(for_sqlite(sql, args).execute(&mut **tx)).await?.rows_affected())
+        self.run(Ready::new(self.dialect(), sql.into_sql_str(), args)).await
+    }
+
+    /// Runs a statement whose rows nobody reads, and answers how many it touched.
+    pub(crate) async fn run(&mut self, statement: Ready) -> Result<u64, StoreError> {
+        match (&mut self.driver, statement.0) {
+            (DriverTx::Sqlite(tx), Prepared::Sqlite(query)) => {
+                Ok(self.line.bounded(query.execute(&mut **tx)).await?.rows_affected())
             }
-            DriverTx::Postgres(tx) => {
-                Ok(self.line.bounded(for_postgres(sql, args).execute(&mut **tx)).await?.rows_affected())
+            (DriverTx::Postgres(tx), Prepared::Postgres(query)) => {
+                Ok(self.line.bounded(query.execute(&mut **tx)).await?.rows_affected())
             }
+            _ => Err(StoreError::conflict("it was made ready for another kind of database")),
         }
     }
 
@@ -441,6 +445,23 @@ impl Tx {
         }?;
         self.revocations.tell(&self.revoked);
         Ok(())
+    }
+}
+
+/// A statement with its parameters in the form that its database takes: of a large one, most of the work on this side.
+pub(crate) struct Ready(Prepared);
+
+enum Prepared {
+    Sqlite(Query<'static, Sqlite, SqliteArguments>),
+    Postgres(Query<'static, Postgres, PgArguments>),
+}
+
+impl Ready {
+    pub(crate) fn new(dialect: Dialect, sql: SqlStr, args: Vec<Arg>) -> Self {
+        Self(match dialect {
+            Dialect::Sqlite => Prepared::Sqlite(for_sqlite(sql, args)),
+            Dialect::Postgres => Prepared::Postgres(for_postgres(sql, args)),
+        })
     }
 }
 

@@ -28,10 +28,25 @@ impl Json {
         Self(serde_json::to_string(value).map(Arc::from).map_err(|why| Arc::new(NoJson { field, why })))
     }
 
+    /// The same for a list, in which PostgreSQL takes it as text, and reads it once: then it is the one to say whether it is JSON.
+    pub(crate) fn as_text(&self) -> JsonText {
+        JsonText(self.clone())
+    }
+
     fn text(&self) -> Result<&Arc<str>, BoxDynError> {
         self.0.as_ref().map_err(|error| error.clone().into())
     }
 }
+
+impl PartialEq for Json {
+    /// What has no form is like nothing.
+    fn eq(&self, other: &Self) -> bool {
+        matches!((&self.0, &other.0), (Ok(own), Ok(other)) if own == other)
+    }
+}
+
+/// A value as the text of its JSON.
+pub(crate) struct JsonText(Json);
 
 impl From<serde_json::Value> for Json {
     fn from(value: serde_json::Value) -> Self {
@@ -58,9 +73,22 @@ impl Type<Postgres> for Json {
     }
 }
 
-impl PgHasArrayType for Json {
+impl Type<Postgres> for JsonText {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for JsonText {
     fn array_type_info() -> PgTypeInfo {
-        <types::Json<&RawValue> as PgHasArrayType>::array_type_info()
+        <&str as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for JsonText {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let text: &str = self.0.text()?;
+        Encode::<Postgres>::encode(text, buffer)
     }
 }
 
@@ -98,7 +126,7 @@ mod tests {
             for value in values {
                 let mut tx = store.db.begin().await.unwrap();
                 let sql = match value {
-                    Arg::Column(_) => "INSERT INTO positions SELECT 'corp', 'x', v, $2 FROM unnest($1) AS u (v)",
+                    Arg::Column(_) => "INSERT INTO positions SELECT 'corp', 'x', v::jsonb, $2 FROM unnest($1) AS u (v)",
                     _ => "INSERT INTO positions VALUES ('corp', 'x', $1, $2)",
                 };
                 let written = tx.execute(sql, [vec![value], args![chrono::DateTime::UNIX_EPOCH]].concat()).await;

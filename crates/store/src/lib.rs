@@ -31,6 +31,7 @@ mod guard;
 mod how_many;
 mod json;
 mod leases;
+mod lists;
 mod many;
 mod model;
 mod open;

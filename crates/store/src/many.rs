@@ -1,24 +1,22 @@
 //! One statement over many rows: its text, and how the rows are dealt out to it.
 //!
-//! PostgreSQL takes each column, and each list, as one array: a text for any number of rows, with a handful of parameters.
-//! SQLite has no arrays. It prepares a text once and keeps it, so there are a few lengths only: what is written goes in
-//! parts of these lengths, and a list that is only looked up is filled up with its last value.
-
-use std::fmt::Write;
+//! PostgreSQL takes each column as one array: a text for any number of rows, with a handful of parameters. SQLite has no
+//! arrays. It prepares a text once and keeps it, so there are a few lengths only, and rows are written in parts of these. What is
+//! the same in all rows of a large part is bound once: of what a sync writes that is half.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::StoreError;
-use crate::db::{Arg, Db, Dialect, Row, Statement, Tx};
+use crate::db::{Arg, Dialect, Ready, Tx};
+use crate::lists::count;
 
-/// Rows of one statement that writes, on SQLite.
+/// Rows of one statement on SQLite.
 const PARTS: [usize; 5] = [500, 100, 20, 4, 1];
 /// The same on PostgreSQL, where any number would do: so that the arguments of one stay within some megabytes.
 const PART: usize = 5000;
-/// Values of one list that is looked up, on SQLite.
-const LISTS: [usize; 5] = [1, 10, 100, 500, 1000];
-/// Where a text takes a list of values.
-const LIST: &str = "IN ({})";
+/// Fewer rows than this are all bound one by one: what they have in common by chance would be a new text each time, and a text
+/// costs more to prepare than a few parameters.
+const LARGE: usize = 100;
 
 /// A statement around rows: a table with the columns `column1`, `column2`, … Its parameters, those of `head` included,
 /// are used once each and in order.
@@ -35,45 +33,124 @@ pub(crate) struct Many {
 }
 
 impl Many {
+    /// The statements that write rows, each ready for its database.
+    pub(crate) fn ready(&self, dialect: Dialect, lead: &[Arg], rows: Rows) -> Vec<Ready> {
+        let mut statements = Vec::new();
+        let (mut left, mut values) = (rows.rows, rows.values.into_iter());
+        while left > 0 {
+            let length = match dialect {
+                Dialect::Postgres => left.min(PART),
+                Dialect::Sqlite => PARTS.into_iter().find(|part| *part <= left).unwrap_or(1),
+            };
+            left -= length;
+            let same = self.same(values.as_slice(), length);
+            let mut args = lead.to_vec();
+            let part = values.by_ref().take(length * self.columns);
+            let text = match dialect {
+                Dialect::Postgres => {
+                    args.extend(columns(&same, part, length));
+                    self.arrays(args.get(self.lead..).unwrap_or_default())
+                }
+                Dialect::Sqlite => {
+                    let mut once = Vec::new();
+                    for (at, (value, same)) in part.zip(same.iter().cycle()).enumerate() {
+                        match same {
+                            false => args.push(value),
+                            true if at < self.columns => once.push(value),
+                            true => {}
+                        }
+                    }
+                    let text = self.values(length, &same, args.len());
+                    args.extend(once);
+                    text
+                }
+            };
+            statements.push(Ready::new(dialect, text, args));
+        }
+        statements
+    }
+
+    /// The text for so many rows on SQLite that have nothing in common.
+    #[cfg(test)]
+    pub(crate) fn plain(&self, rows: usize) -> SqlStr {
+        self.values(rows, &vec![false; self.columns], self.lead + rows * self.columns)
+    }
+
+    /// Which columns hold the same in all of the first rows. The first column never counts as one.
+    fn same(&self, values: &[Arg], rows: usize) -> Vec<bool> {
+        let mut same: Vec<bool> = (0..self.columns).map(|column| column > 0 && rows >= LARGE).collect();
+        let mut rows = values.chunks_exact(self.columns).take(rows);
+        let Some(first) = rows.next() else { return same };
+        for row in rows {
+            for (same, (value, first)) in same.iter_mut().zip(row.iter().zip(first)) {
+                *same = *same && value == first;
+            }
+        }
+        same
+    }
+
     /// Whoever writes many rows starts over from further back than this statement if one of them fails. SQLite, told so,
     /// keeps no copies of the pages that it changes.
-    pub(crate) fn values(&self, rows: usize) -> SqlStr {
-        let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 3);
-        text.push_str(&self.head.replacen("INSERT INTO", "INSERT OR FAIL INTO", 1));
+    ///
+    /// SQLite looks a parameter with a number up by its name, one after the other: thousands of them take longer than the work.
+    /// Those without one are counted, and only what is the same in all rows has a number, after all of the others.
+    fn values(&self, rows: usize, same: &[bool], counted: usize) -> SqlStr {
+        let mut number = counted;
+        let parameters = same.iter().map(|same| {
+            number += usize::from(*same);
+            if *same { format!("${number}") } else { "?".to_owned() }
+        });
+        let row = format!("({})", parameters.collect::<Vec<_>>().join(", "));
+        let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * (row.len() + 2));
+        text.push_str(&count(&self.head.replacen("INSERT INTO", "INSERT OR FAIL INTO", 1)));
         text.push_str("VALUES ");
-        let row = format!("({})", vec!["?"; self.columns].join(", "));
         for number in 0..rows {
             text.push_str(if number == 0 { "" } else { ", " });
             text.push_str(&row);
         }
         text.push_str(self.tail);
-        counted(&text)
+        AssertSqlSafe(text).into_sql_str()
     }
 
+    /// Each parameter is a list, or one value for all rows.
     fn arrays(&self, columns: &[Arg]) -> SqlStr {
-        let parameters: Vec<String> = columns
-            .iter()
-            .enumerate()
-            .map(|(at, column)| format!("${}::{}", self.lead + at + 1, column.postgres_type()))
-            .collect();
-        let names: Vec<String> = (1..=columns.len()).map(|number| format!("column{number}")).collect();
-        let (parameters, names) = (parameters.join(", "), names.join(", "));
-        let text = format!("{}SELECT * FROM unnest({parameters}) AS rows ({names}){}", self.head, self.tail);
+        let (mut lists, mut names, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, column) in columns.iter().enumerate() {
+            let (number, name) = (self.lead + at + 1, format!("column{}", at + 1));
+            if let Arg::Column(values) = column {
+                let (list, value) = Arg::postgres_types(values);
+                lists.push(format!("${number}::{list}"));
+                taken.push(format!("{name}::{value} AS {name}"));
+                names.push(name);
+            } else {
+                let (_, value) = Arg::postgres_types(std::slice::from_ref(column));
+                taken.push(format!("${number}::{value} AS {name}"));
+            }
+        }
+        let (lists, names, taken) = (lists.join(", "), names.join(", "), taken.join(", "));
+        let text = format!("{}SELECT {taken} FROM unnest({lists}) AS rows ({names}){}", self.head, self.tail);
         AssertSqlSafe(text).into_sql_str()
     }
 }
 
-/// SQLite looks a numbered parameter up by its name, one after the other: thousands of them take longer than the work.
-/// Those without a number are counted.
-fn counted(text: &str) -> SqlStr {
-    let mut parts = text.split('$');
-    let mut counted = String::with_capacity(text.len());
-    counted.push_str(parts.next().unwrap_or_default());
-    for part in parts {
-        counted.push('?');
-        counted.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+/// Rows as columns: a list, or the one value that is the same in all of them.
+fn columns(same: &[bool], mut values: impl Iterator<Item = Arg>, rows: usize) -> Vec<Arg> {
+    let mut columns: Vec<Vec<Arg>> = same.iter().map(|same| Vec::with_capacity(if *same { 1 } else { rows })).collect();
+    for row in 0..rows {
+        for ((column, same), value) in columns.iter_mut().zip(same).zip(values.by_ref()) {
+            if row == 0 || !same {
+                column.push(value);
+            }
+        }
     }
-    AssertSqlSafe(counted).into_sql_str()
+    let argument = |(mut column, same): (Vec<Arg>, &bool)| match column.pop() {
+        Some(value) if *same => value,
+        value => {
+            column.extend(value);
+            Arg::Column(column)
+        }
+    };
+    columns.into_iter().zip(same).map(argument).collect()
 }
 
 /// The parameters of many rows, one row after the other.
@@ -102,111 +179,18 @@ impl<R: IntoIterator<Item = Arg>> FromIterator<R> for Rows {
     }
 }
 
-/// Most values that one list takes.
-pub(crate) const LONGEST: usize = 1000;
-
-/// Adds a list to arguments, filled up to one of the lengths with its last value. Answers its length.
-fn fill(args: &mut Vec<Arg>, values: &[Arg]) -> usize {
-    let length = LISTS.into_iter().find(|length| *length >= values.len()).unwrap_or(values.len());
-    args.extend_from_slice(values);
-    // Nothing is equal to NULL.
-    let last = values.last().cloned().unwrap_or(Arg::Text(None));
-    args.extend(std::iter::repeat_n(last, length - values.len()));
-    length
-}
-
-/// A text with lists in place of its marks `IN ({})`. Its parameters are used once each and in order.
-fn look_up(sql: &str, lead: &[Arg], lists: &[&[Arg]], dialect: Dialect) -> (SqlStr, Vec<Arg>) {
-    let mut args = lead.to_vec();
-    let mut parts = sql.split(LIST);
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for (list, part) in lists.iter().zip(parts) {
-        match dialect {
-            Dialect::Postgres => {
-                args.push(Arg::Column(list.to_vec()));
-                let _ = write!(text, "= ANY (${})", args.len());
-            }
-            Dialect::Sqlite => {
-                let marks = vec!["?"; fill(&mut args, list)];
-                let _ = write!(text, "IN ({})", marks.join(", "));
-            }
-        }
-        text.push_str(part);
-    }
-    let text = match dialect {
-        Dialect::Postgres => AssertSqlSafe(text).into_sql_str(),
-        Dialect::Sqlite => counted(&text),
-    };
-    (text, args)
-}
-
-/// A list this long is answered by many rows.
-const LONG: usize = 50;
-
-impl Db {
-    async fn fetch_list(&self, text: SqlStr, args: Vec<Arg>, length: usize) -> Result<Vec<Row>, StoreError> {
-        if length < LONG { self.rows(text, args).await } else { self.many_rows(text, args).await }
-    }
-
-    /// What a text with a list finds, for all of the values.
-    pub(crate) async fn look_up(&self, sql: &str, lead: &[Arg], values: &[Arg]) -> Result<Vec<Row>, StoreError> {
-        let mut found = Vec::new();
-        for part in values.chunks(LONGEST) {
-            let (text, args) = look_up(sql, lead, &[part], self.dialect());
-            found.extend(self.fetch_list(text, args, part.len()).await?);
-        }
-        Ok(found)
-    }
-
-    /// The statement for a text with several lists, each of them of at most [`LONGEST`] values.
-    pub(crate) fn looking_up(&self, sql: &str, lead: &[Arg], lists: &[&[Arg]]) -> Statement {
-        let (text, args) = look_up(sql, lead, lists, self.dialect());
-        Statement::new(text, args)
-    }
-}
-
 impl Tx {
-    async fn fetch_list(&mut self, text: SqlStr, args: Vec<Arg>, length: usize) -> Result<Vec<Row>, StoreError> {
-        if length < LONG { self.rows(text, args).await } else { self.many_rows(text, args).await }
-    }
-
-    /// What a text with a list finds, for all of the values.
-    pub(crate) async fn look_up(&mut self, sql: &str, lead: &[Arg], values: &[Arg]) -> Result<Vec<Row>, StoreError> {
-        let mut found = Vec::new();
-        for part in values.chunks(LONGEST) {
-            let (text, args) = look_up(sql, lead, &[part], self.dialect());
-            found.extend(self.fetch_list(text, args, part.len()).await?);
-        }
-        Ok(found)
-    }
-
     /// Writes rows, each of them as many parameters as the statement has columns. Answers how many rows it touched.
     pub(crate) async fn write(&mut self, many: Many, lead: &[Arg], rows: Rows) -> Result<u64, StoreError> {
+        let ready = many.ready(self.dialect(), lead, rows);
+        self.run_all(ready).await
+    }
+
+    /// Runs statements in order. Answers how many rows they touched.
+    pub(crate) async fn run_all(&mut self, statements: Vec<Ready>) -> Result<u64, StoreError> {
         let mut touched = 0;
-        let (mut left, mut values) = (rows.len(), rows.values.into_iter());
-        while left > 0 {
-            let mut args = lead.to_vec();
-            let text = match self.dialect() {
-                Dialect::Postgres => {
-                    let length = left.min(PART);
-                    left -= length;
-                    let mut columns: Vec<Vec<Arg>> = vec![Vec::with_capacity(length); many.columns];
-                    for _ in 0..length {
-                        columns.iter_mut().zip(values.by_ref()).for_each(|(column, value)| column.push(value));
-                    }
-                    let columns: Vec<Arg> = columns.into_iter().map(Arg::Column).collect();
-                    let text = many.arrays(&columns);
-                    args.extend(columns);
-                    text
-                }
-                Dialect::Sqlite => {
-                    let length = PARTS.into_iter().find(|part| *part <= left).unwrap_or(1);
-                    left -= length;
-                    args.extend(values.by_ref().take(length * many.columns));
-                    many.values(length)
-                }
-            };
-            touched += self.execute(text, args).await?;
+        for statement in statements {
+            touched += self.run(statement).await?;
         }
         Ok(touched)
     }
@@ -215,38 +199,51 @@ impl Tx {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::args;
+    use crate::db::{args, row};
 
     const MANY: Many =
-        Many { head: "UPDATE a SET x = $1 FROM (", lead: 1, columns: 2, tail: ") AS v WHERE a.y = v.column1" };
+        Many { head: "UPDATE a SET x = $1 FROM (", lead: 1, columns: 3, tail: ") AS v WHERE a.y = v.column1" };
 
-    #[test]
-    fn rows_are_spelled_as_each_database_takes_them() {
-        let tail = "AS v WHERE a.y = v.column1";
-        let columns = [Arg::Column(args!["a", "b"]), Arg::Column(args![1_i64, 2_i64])];
-        assert_eq!(
-            MANY.arrays(&columns).as_str(),
-            format!(
-                "UPDATE a SET x = $1 FROM (SELECT * FROM unnest($2::text[], $3::bigint[]) AS rows (column1, column2)) {tail}"
-            )
-        );
-        assert_eq!(MANY.values(2).as_str(), format!("UPDATE a SET x = ? FROM (VALUES (?, ?), (?, ?)) {tail}"));
-        let sql = "SELECT 1 WHERE a = $1 AND b IN ({}) OR c IN ({})";
-        let (lead, one, two) = (args!["lead"], args!["x"], args!["y"]);
-        let (text, args) = look_up(sql, &lead, &[&one, &two], Dialect::Postgres);
-        assert_eq!((text.as_str(), args.len()), ("SELECT 1 WHERE a = $1 AND b = ANY ($2) OR c = ANY ($3)", 3));
-        let (text, args) = look_up(sql, &lead, &[&one, &two], Dialect::Sqlite);
-        assert_eq!((text.as_str(), args.len()), ("SELECT 1 WHERE a = ? AND b IN (?) OR c IN (?)", 3));
+    fn rows(count: i64) -> Rows {
+        (0..count).map(|number| row!["same", number, "same"]).collect()
     }
 
     #[test]
-    fn a_list_is_filled_up_and_loses_nothing() {
-        let values: Vec<Arg> = (0..634_i64).map(Arg::from).collect();
-        let mut args = args!["lead"];
-        assert_eq!((fill(&mut args, &values), args.len()), (1000, 1001));
-        assert!(matches!(args.last(), Some(Arg::Int(Some(633)))));
-        assert_eq!(fill(&mut args, &values[..10]), 10);
-        assert_eq!(fill(&mut args, &[]), 1);
-        assert!(matches!(args.last(), Some(Arg::Text(None))));
+    fn what_is_the_same_in_many_rows_is_bound_once() {
+        assert_eq!(MANY.same(&rows(100).values, 100), [false, false, true], "the first column is always a list");
+        assert_eq!(MANY.same(&rows(99).values, 99), [false; 3], "so few are all bound");
+        let mut all_but_one = rows(100);
+        all_but_one.values.pop();
+        all_but_one.values.push("other".into());
+        assert_eq!(MANY.same(&all_but_one.values, 100), [false; 3]);
+    }
+
+    #[test]
+    fn rows_are_spelled_as_each_database_takes_them() {
+        let tail = ") AS v WHERE a.y = v.column1";
+        let columns = columns(&[false, false, true], rows(2).values.into_iter(), 2);
+        assert_eq!(
+            MANY.arrays(&columns).as_str(),
+            format!(
+                "UPDATE a SET x = $1 FROM (SELECT column1::text AS column1, column2::bigint AS column2, \
+                 $4::text AS column3 FROM unnest($2::text[], $3::bigint[]) AS rows (column1, column2){tail}"
+            )
+        );
+        assert_eq!(columns, [Arg::Column(args!["same", "same"]), Arg::Column(args![0_i64, 1_i64]), Arg::from("same")]);
+        assert_eq!(
+            MANY.values(3, &[false, false, true], 7).as_str(),
+            format!("UPDATE a SET x = ? FROM (VALUES (?, ?, $8), (?, ?, $8), (?, ?, $8){tail}")
+        );
+        let json = [Arg::Column(vec![Arg::json("x", &[1])]), Arg::json("x", &[1])];
+        assert!(MANY.arrays(&json).as_str().contains(
+            "SELECT column1::jsonb AS column1, $3::jsonb AS column2 FROM unnest($2::text[]) AS rows (column1)"
+        ));
+    }
+
+    #[test]
+    fn rows_are_dealt_out_in_parts() {
+        assert_eq!(MANY.ready(Dialect::Sqlite, &row!["lead"], rows(626)).len(), 6, "500, 100, 20, 4, 1, 1");
+        assert_eq!(MANY.ready(Dialect::Postgres, &row!["lead"], rows(5001)).len(), 2);
+        assert!(MANY.ready(Dialect::Sqlite, &row!["lead"], rows(0)).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::db::{Arg, Row, args};
 use crate::how_many::HowMany;
-use crate::many::LONGEST;
+use crate::lists::LONGEST;
 use crate::users::user_columns;
 use crate::{EntityKind, Group, GroupState, Link, Membership, Owner, Store, StoreError, User, UserState, guard};
 

@@ -12,7 +12,7 @@ use crate::Reason;
 use crate::engine::chain;
 use crate::events::Event;
 use crate::reconcile::{self, Terms, ends_sessions, username_key};
-use bindery_store::{Applied, Change, GroupRef, Plan, Prepared, Snapshot, SnapshotRequest, StoreError};
+use bindery_store::{Applied, Change, GroupRef, Plan, Snapshot, SnapshotRequest, StoreError};
 use std::collections::HashSet;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
@@ -249,7 +249,7 @@ impl Run<'_> {
             let results = if dry_run {
                 plans.iter().map(|_| Ok(Applied::default())).collect()
             } else {
-                let prepared = Prepared::new(&plans, now);
+                let prepared = store.prepare(&plans, now);
                 // One after the other: of two entries of one person the later counts.
                 if let Some(before) = before
                     && before.await.is_err()

@@ -36,12 +36,16 @@ CREATE TABLE groups (
 
 -- A link is absent when its entry was not found by the last run that should have found it; see sightings. The hash is of
 -- dn_key, which may be longer than an index takes.
+--
+-- Of links and memberships there are more than of all else together, and looking for the other end of each would take a third of a
+-- first sync. Whoever writes one holds its user and its group, or has just made them; what goes with a user or a group is said
+-- below.
 CREATE TABLE links (
     kind         TEXT NOT NULL,
     source       TEXT COLLATE "C" NOT NULL,
     unique_id    TEXT COLLATE "C" NOT NULL,
-    user_id      UUID REFERENCES users (id) ON DELETE CASCADE,
-    group_id     UUID REFERENCES groups (id) ON DELETE CASCADE,
+    user_id      UUID,
+    group_id     UUID,
     dn           TEXT NOT NULL,
     dn_key       TEXT COLLATE "C" NOT NULL,
     dn_hash      BIGINT NOT NULL,
@@ -53,7 +57,7 @@ CREATE TABLE links (
     live_groups  JSONB NOT NULL,
     account_ends TIMESTAMPTZ,
     password_changed TIMESTAMPTZ,
-    parent_id    UUID REFERENCES groups (id) ON DELETE SET NULL,
+    parent_id    UUID,
     -- The ID comes first: lists of them are looked up, and a planner must not find all links of a source by this index.
     PRIMARY KEY (unique_id, source, kind),
     -- Nobody stands for two entries of one directory. Groups may: two entries of one name are one local group.
@@ -66,9 +70,7 @@ CREATE INDEX links_parent ON links (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX links_dn ON links (dn_hash);
 CREATE INDEX links_absent ON links (source, kind) WHERE absent;
 
--- An owner is the slug of the source that gave a row, or empty for one given by hand. There are more of these than of all
--- else together, and two foreign keys would take most of the time of a first sync: whoever writes one holds its user and its
--- group, and whoever deletes one of those deletes these. A row whose user or group is gone all the same means nothing.
+-- An owner is the slug of the source that gave a row, or empty for one given by hand.
 CREATE TABLE memberships (
     user_id  UUID NOT NULL,
     group_id UUID NOT NULL,
@@ -76,6 +78,23 @@ CREATE TABLE memberships (
     PRIMARY KEY (user_id, group_id, owner)
 );
 CREATE INDEX memberships_group ON memberships (group_id);
+
+CREATE FUNCTION users_gone() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    DELETE FROM memberships WHERE user_id = OLD.id;
+    DELETE FROM links WHERE user_id = OLD.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER users_gone AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION users_gone();
+
+CREATE FUNCTION groups_gone() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    DELETE FROM memberships WHERE group_id = OLD.id;
+    DELETE FROM links WHERE group_id = OLD.id;
+    UPDATE links SET parent_id = NULL WHERE parent_id = OLD.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER groups_gone AFTER DELETE ON groups FOR EACH ROW EXECUTE FUNCTION groups_gone();
 
 CREATE TABLE group_memberships (
     child_id  UUID NOT NULL REFERENCES groups (id) ON DELETE CASCADE,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::changes::{created, link_args, new_user_args, set, user_args};
 use super::{GONE, GROUP_GONE, LINK_GONE, MOVED};
-use crate::db::{Arg, Dialect, Tx, row};
+use crate::db::{Arg, Dialect, Ready, Tx, row};
 use crate::many::{Many, Rows};
 use crate::users::user_columns;
 use crate::{Applied, Change, EntityKind, GroupRef, Link, NewUser, Plan, StoreError, User, audit};
@@ -86,20 +86,34 @@ struct Taken {
 }
 
 /// What plans that a [`Gatherer`] took come to: all that can be worked out without the database.
-#[derive(Default)]
 pub(super) struct Bulk {
     taken: BTreeMap<Uuid, Taken>,
     /// Users whose sign-ins elsewhere are to be told of the change.
     revoked: BTreeSet<Uuid>,
-    users: Rows,
+    ended: BTreeSet<Uuid>,
+    /// Groups that somebody joins, or that a link leads to.
+    groups: Vec<Arg>,
+    /// New users and groups.
+    created: Vec<Ready>,
+    links: Vec<Ready>,
+    relinks: Vec<Ready>,
+    /// How many links the last ones have to find.
+    relinked: u64,
+    /// Memberships, and lines of the audit.
+    rest: Vec<Ready>,
+}
+
+/// The same as rows.
+#[derive(Default)]
+struct Gathering<'a> {
+    taken: BTreeMap<Uuid, Taken>,
+    revoked: BTreeSet<Uuid>,
+    ended: BTreeSet<Uuid>,
+    held: BTreeSet<Uuid>,
     groups: Rows,
     links: Rows,
     relinks: Rows,
-    joins: Rows,
-    leaves: Rows,
-    /// Groups that somebody joins.
-    joined: Vec<Arg>,
-    ended: BTreeSet<Uuid>,
+    memberships: Memberships<'a>,
     records: Rows,
 }
 
@@ -116,28 +130,8 @@ impl Keys {
 /// A user as they were found by, and as they will be.
 type Edited = (Keys, User);
 
-impl Bulk {
-    pub(super) fn of(plans: &[Plan], now: DateTime<Utc>) -> Self {
-        let mut bulk = Self::default();
-        let (mut new, mut edited, mut memberships) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        for plan in plans {
-            bulk.gather_users(plan, &mut new);
-            for change in &plan.changes {
-                if let Some(user) = change.rewrites().and_then(|user| new.get(&user).copied()) {
-                    edit(edited.entry(user.id).or_insert_with(|| created(user, now)), change);
-                }
-                bulk.gather(change, &mut memberships, now);
-            }
-        }
-        for (id, user) in &new {
-            let row = edited.get(id).map_or_else(|| new_user_args(user), user_args);
-            bulk.users.push(row.into_iter().chain(row![1_i64, now, now]));
-        }
-        bulk.gather_memberships(&memberships);
-        bulk
-    }
-
-    fn gather_users<'a>(&mut self, plan: &'a Plan, new: &mut BTreeMap<Uuid, &'a NewUser>) {
+impl<'a> Gathering<'a> {
+    fn users(&mut self, plan: &'a Plan, new: &mut BTreeMap<Uuid, &'a NewUser>) {
         for change in &plan.changes {
             if let Change::CreateUser(user) = change {
                 new.insert(user.id, user);
@@ -160,7 +154,7 @@ impl Bulk {
         }
     }
 
-    fn gather<'a>(&mut self, change: &'a Change, memberships: &mut Memberships<'a>, now: DateTime<Utc>) {
+    fn change(&mut self, change: &'a Change, now: DateTime<Utc>) {
         match change {
             Change::SetFlags { user, .. } => {
                 self.revoked.insert(*user);
@@ -168,13 +162,20 @@ impl Bulk {
             Change::CreateGroup(new) => {
                 self.groups.push(row![new.id, &new.name, &new.name_key, &new.owner, now]);
             }
-            Change::Link(link) => self.links.push(link_args(link)),
-            Change::UpdateLink(link) => self.relinks.push(link_args(link)),
+            Change::Link(link) => {
+                self.held.extend(link.groups());
+                self.links.push(link_args(link));
+            }
+            Change::UpdateLink(link) => {
+                self.held.extend(link.groups());
+                self.relinks.push(link_args(link));
+            }
             Change::AddMembership { user, group: GroupRef::Id(group), owner } => {
-                memberships.insert((*user, *group, owner.as_str()), true);
+                self.held.insert(*group);
+                self.memberships.insert((*user, *group, owner.as_str()), true);
             }
             Change::RemoveMembership { user, group: GroupRef::Id(group), owner } => {
-                memberships.insert((*user, *group, owner.as_str()), false);
+                self.memberships.insert((*user, *group, owner.as_str()), false);
             }
             Change::EndSessions { user, .. } => {
                 self.ended.insert(*user);
@@ -184,23 +185,39 @@ impl Bulk {
             _ => {}
         }
     }
+}
 
-    fn gather_memberships(&mut self, memberships: &Memberships<'_>) {
-        let mut joined = BTreeSet::new();
-        let mut shared: Arc<str> = Arc::default();
-        for ((user, group, owner), add) in memberships {
-            if *shared != **owner {
-                shared = Arc::from(*owner);
-            }
-            let row = row![*user, *group, &shared];
-            if *add {
-                joined.insert(*group);
-                self.joins.push(row);
-            } else {
-                self.leaves.push(row);
+impl Bulk {
+    pub(super) fn of(plans: &[Plan], now: DateTime<Utc>, dialect: Dialect) -> Self {
+        let mut gathering = Gathering::default();
+        let (mut new, mut edited) = (BTreeMap::new(), BTreeMap::new());
+        for plan in plans {
+            gathering.users(plan, &mut new);
+            for change in &plan.changes {
+                if let Some(user) = change.rewrites().and_then(|user| new.get(&user).copied()) {
+                    edit(edited.entry(user.id).or_insert_with(|| created(user, now)), change);
+                }
+                gathering.change(change, now);
             }
         }
-        self.joined = joined.into_iter().map(Arg::from).collect();
+        let mut users = Rows::default();
+        for (id, user) in &new {
+            let row = edited.get(id).map_or_else(|| new_user_args(user), user_args);
+            users.push(row.into_iter().chain(row![1_i64, now, now]));
+        }
+        let Gathering { taken, revoked, ended, held, groups, links, relinks, memberships, records } = gathering;
+        let ready = |many: Many, rows: Rows| many.ready(dialect, &[], rows);
+        let mut created = ready(INSERT, users);
+        created.extend(ready(INSERT_GROUPS, groups));
+        let mut rest = Vec::new();
+        for (many, rows) in by_kind(&memberships, &new) {
+            rest.extend(ready(many, rows));
+        }
+        rest.extend(ready(audit::INSERT_MANY, records));
+        let relinked = relinks.len() as u64;
+        let groups = held.into_iter().map(Arg::from).collect();
+        let (links, relinks) = (ready(LINK, links), ready(RELINK, relinks));
+        Self { taken, revoked, ended, groups, created, links, relinks, relinked, rest }
     }
 
     /// Carries out the plans that this was made of.
@@ -222,19 +239,15 @@ impl Bulk {
         }
         self.revoked.iter().for_each(|user| tx.revoke(*user));
         self.write_users(tx, rows.into_values(), now).await?;
-        tx.write(INSERT, &[], self.users).await?;
-        tx.write(INSERT_GROUPS, &[], self.groups).await?;
+        tx.run_all(self.created).await?;
+        hold_groups(tx, &self.groups).await?;
         let doubted = self.taken.iter().filter(|(_, taken)| taken.bump);
         tx.write(DOUBT, &[], doubted.map(|(id, taken)| row![*id, &taken.source]).collect()).await?;
-        tx.write(LINK, &[], self.links).await?;
-        let relinks = self.relinks.len() as u64;
-        if tx.write(RELINK, &[], self.relinks).await? != relinks {
+        tx.run_all(self.links).await?;
+        if tx.run_all(self.relinks).await? != self.relinked {
             return Err(StoreError::conflict(LINK_GONE));
         }
-        hold_groups(tx, &self.joined).await?;
-        tx.write(LEAVE, &[], self.leaves).await?;
-        tx.write(JOIN, &[], self.joins).await?;
-        tx.write(audit::INSERT_MANY, &[], self.records).await?;
+        tx.run_all(self.rest).await?;
         let ended = end_sessions(tx, &self.ended).await?;
         Ok(plans.iter().map(|plan| applied(plan, &ended)).collect())
     }
@@ -295,6 +308,24 @@ impl Bulk {
 /// Whether somebody is in a group, by whose word, once all is done.
 type Memberships<'a> = BTreeMap<(Uuid, Uuid, &'a str), bool>;
 
+/// Memberships by what is to be done about them. Somebody who is new has none yet, so that there is nothing to compare with.
+fn by_kind(memberships: &Memberships<'_>, new: &BTreeMap<Uuid, &NewUser>) -> [(Many, Rows); 3] {
+    let (mut leave, mut join, mut first) = (Rows::default(), Rows::default(), Rows::default());
+    let mut shared: Arc<str> = Arc::default();
+    for ((user, group, owner), add) in memberships {
+        if *shared != **owner {
+            shared = Arc::from(*owner);
+        }
+        let rows = match (add, new.contains_key(user)) {
+            (false, _) => &mut leave,
+            (true, false) => &mut join,
+            (true, true) => &mut first,
+        };
+        rows.push(row![*user, *group, &shared]);
+    }
+    [(LEAVE, leave), (JOIN, join), (FIRST_JOIN, first)]
+}
+
 /// Changes the row of a user.
 fn edit(user: &mut User, change: &Change) {
     match change {
@@ -305,7 +336,7 @@ fn edit(user: &mut User, change: &Change) {
     }
 }
 
-/// No group that somebody joins may go before we are done; their users are held already, or new.
+/// No group that somebody joins or that a link leads to may go before we are done; users are held already, or new.
 async fn hold_groups(tx: &mut Tx, groups: &[Arg]) -> Result<(), StoreError> {
     let lock = match tx.dialect() {
         Dialect::Postgres => " ORDER BY id FOR KEY SHARE",
@@ -415,6 +446,9 @@ const LEAVE: Many = Many {
     tail: ") AS v)",
 };
 
+const FIRST_JOIN: Many =
+    Many { head: "INSERT INTO memberships (user_id, group_id, owner) ", lead: 0, columns: 3, tail: "" };
+
 const JOIN: Many = Many {
     head: "INSERT INTO memberships (user_id, group_id, owner) ",
     lead: 0,
@@ -435,9 +469,9 @@ mod tests {
     async fn sqlite_reads_no_table_from_end_to_end() {
         let store = Store::open(&StoreUrl::parse("sqlite::memory:").unwrap()).await.unwrap();
         let Pool::Sqlite { writer, .. } = &store.db.pool else { panic!("SQLite") };
-        for many in [INSERT, INSERT_GROUPS, UPDATE, UPDATE_KEYS, BUMP, DOUBT, LINK, RELINK, LEAVE, JOIN] {
+        for many in [INSERT, INSERT_GROUPS, UPDATE, UPDATE_KEYS, BUMP, DOUBT, LINK, RELINK, LEAVE, JOIN, FIRST_JOIN] {
             for rows in [1, 4, 20, 500] {
-                let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", many.values(rows).as_str()));
+                let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", many.plain(rows).as_str()));
                 for step in sqlx::query(sql).fetch_all(writer).await.unwrap() {
                     let step: String = step.get("detail");
                     // Whatever a statement calls a table; our own rows are always read from end to end.

@@ -162,9 +162,7 @@ impl Run<'_> {
         self.end_sessions("DELETE FROM sessions WHERE user_id = $1 RETURNING user_id", args![user]).await?;
         self.users.remove(&user);
         self.dirty.remove(&user);
-        self.may("DELETE FROM users WHERE id = $1", args![user])?;
-        // Whoever is writing one held the user until now.
-        self.may("DELETE FROM memberships WHERE user_id = $1", args![user])
+        self.may("DELETE FROM users WHERE id = $1", args![user])
     }
 
     fn create_group(&mut self, new: &NewGroup) -> Result<(), StoreError> {
@@ -180,12 +178,17 @@ impl Run<'_> {
         let sql = "UPDATE links SET fingerprint = NULL WHERE fingerprint IS NOT NULL \
                    AND user_id IN (SELECT user_id FROM memberships WHERE group_id = $1)";
         self.may(sql, args![group])?;
-        self.may("DELETE FROM groups WHERE id = $1", args![group])?;
-        // Whoever is writing one held the group until now.
-        self.may("DELETE FROM memberships WHERE group_id = $1", args![group])
+        self.may("DELETE FROM groups WHERE id = $1", args![group])
+    }
+
+    /// No group that a link leads to may go before we are done; a user is held by the plan.
+    fn hold_groups(&mut self, link: &Link) -> Result<(), StoreError> {
+        let sql = "UPDATE groups SET owner = owner WHERE id = $1";
+        link.groups().try_for_each(|group| self.must(sql, args![group], GROUP_GONE))
     }
 
     fn link(&mut self, link: &Link) -> Result<(), StoreError> {
+        self.hold_groups(link)?;
         let sql = "INSERT INTO links (kind, source, unique_id, user_id, group_id, dn, dn_key, last_seen, fingerprint, \
                    given_fields, dn_hash, given_flags, live_groups, parent_id, account_ends, \
                    password_changed) \
@@ -194,6 +197,7 @@ impl Run<'_> {
     }
 
     fn update_link(&mut self, link: &Link) -> Result<(), StoreError> {
+        self.hold_groups(link)?;
         // Somebody may have read the entry since, and only confirmed what is here.
         let sql = "UPDATE links SET dn = $6, dn_key = $7, \
                    last_seen = CASE WHEN last_seen > $8 THEN last_seen ELSE $8 END, \

@@ -275,6 +275,13 @@ pub struct Link {
     pub parent: Option<Uuid>,
 }
 
+impl Link {
+    /// The local groups that this leads to: the one that it ties to an entry, and the one that one hangs under.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Uuid> + use<> {
+        (self.kind == EntityKind::Group).then_some(self.entity_id).into_iter().chain(self.parent)
+    }
+}
+
 /// A local group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Group {

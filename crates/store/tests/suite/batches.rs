@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bindery_store::{
-    Applied, Cause, Change, Deactivation, EntityKind, Expected, Field, Flags, GroupRef, Link, NewAudit, Plan,
+    Applied, Cause, Change, Deactivation, EntityKind, Expected, Field, Flags, GroupRef, Link, NewAudit, NewUser, Plan,
     SnapshotRequest, Store, StoreError, UserFilter,
 };
 
@@ -21,6 +21,8 @@ on_both!(
     a_deleted_group_takes_the_fingerprints_of_its_members,
     nobody_joins_a_group_that_is_gone,
     no_membership_outlives_its_user_or_its_group,
+    no_link_leads_to_a_group_that_is_gone,
+    what_many_have_in_common_is_written_to_each,
 );
 
 fn member(user: u128, group: u128) -> Change {
@@ -311,4 +313,51 @@ async fn no_membership_outlives_its_user_or_its_group(place: Place) {
     assert_eq!(store.count_memberships(&"corp".into()).await.unwrap(), 9);
     apply(&store, vec![Change::DeleteGroup { group: GroupRef::Id(id(9001)) }]).await;
     assert_eq!(store.count_memberships(&"corp".into()).await.unwrap(), 0);
+}
+
+async fn no_link_leads_to_a_group_that_is_gone(place: Place) {
+    let store = place.open().await;
+    groups(&store).await;
+    let tied = |n: u128, group: u128, parent: Option<u128>| {
+        let entry = link(group, "corp", &format!("g{n}"));
+        Change::Link(Link { kind: EntityKind::Group, parent: parent.map(id), ..entry })
+    };
+    for gone in [tied(0, 9999, None), tied(0, 9001, Some(9999))] {
+        assert!(store.apply(&Plan::from(vec![gone.clone()]), at(1)).await.unwrap_err().is_conflict());
+        let mut plans: Vec<Plan> = (1..=10).map(|n| Plan::from(vec![tied(n, 9001, Some(9002))])).collect();
+        plans.push(Plan::from(vec![gone]));
+        let results = store.apply_batch(&plans, at(1)).await.unwrap();
+        assert!(results.last().unwrap().as_ref().unwrap_err().is_conflict());
+        store
+            .apply(&Plan::from(vec![Change::Unlink { entity: id(9001), source: "corp".into() }]), at(1))
+            .await
+            .unwrap();
+    }
+    apply(&store, vec![tied(1, 9001, Some(9002))]).await;
+    apply(&store, vec![Change::DeleteGroup { group: GroupRef::Id(id(9002)) }]).await;
+    let left = store.groups_by_entry("corp", &["g1".to_owned()]).await.unwrap();
+    assert_eq!(left[0].links[0].parent, None, "it hangs under nothing now");
+    apply(&store, vec![Change::DeleteGroup { group: GroupRef::Id(id(9001)) }]).await;
+    assert!(store.groups_by_entry("corp", &["g1".to_owned()]).await.unwrap().is_empty());
+    apply(&store, vec![Change::CreateGroup(new_group(9003, "Crew")), tied(1, 9003, None)]).await;
+}
+
+async fn what_many_have_in_common_is_written_to_each(place: Place) {
+    let store = place.open().await;
+    groups(&store).await;
+    // 500, 100 and a few, with fields that all, or all but one, have in common.
+    let plan = |n: u128| {
+        let last_name = if n == 555 { "Other" } else { "Same" }.to_owned();
+        let user = NewUser { first_name: "All".to_owned(), last_name, ..new_user(n, &format!("user{n}")) };
+        Plan::from(vec![Change::CreateUser(user), Change::Link(link(n, "corp", &format!("u{n}"))), member(n, 9001)])
+    };
+    let plans: Vec<Plan> = (1..=625).map(plan).collect();
+    all_ok(&store.apply_batch(&plans, at(1)).await.unwrap());
+    for n in [1, 2, 499, 500, 501, 555, 600, 601, 621, 625] {
+        let state = store.user_state(id(n)).await.unwrap().unwrap();
+        let last = if n == 555 { "Other" } else { "Same" };
+        assert_eq!((state.user.username.as_str(), state.user.last_name.as_str()), (&*format!("user{n}"), last));
+        assert_eq!((state.user.first_name.as_str(), state.memberships.len()), ("All", 1));
+        assert_eq!(state.link("corp").unwrap(), &link(n, "corp", &format!("u{n}")));
+    }
 }
