@@ -79,7 +79,8 @@ impl Directory {
             if state.tree.get(&dn).is_some() {
                 return Err(refused("it is there twice".into()));
             }
-            let node = self.node(dn, entry.attributes(), stamp).map_err(|refusal| refused(refusal.message))?;
+            let attributes: Vec<Attribute> = entry.attributes().map(Attribute::from).collect();
+            let node = self.node(dn, &attributes, stamp).map_err(|refusal| refused(refusal.message))?;
             state.tree.insert(node);
         }
         Ok(())

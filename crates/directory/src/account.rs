@@ -297,8 +297,7 @@ mod tests {
     fn of(attributes: &[(&str, &str)]) -> AccountState {
         let attributes = attributes
             .iter()
-            .map(|(name, value)| Attribute { name: (*name).to_owned(), values: vec![value.as_bytes().to_vec()] })
-            .collect();
+            .map(|(name, value)| Attribute { name: (*name).to_owned(), values: vec![value.as_bytes().to_vec()] });
         state(&Entry::new("uid=ann", attributes), now())
     }
 

@@ -39,7 +39,7 @@ pub use bind::SaslMechanism;
 pub use connection::{ConnectOptions, Connection, Connector};
 pub use control::Control;
 pub use dn::{Dn, DnError};
-pub use entry::{Attribute, Entry};
+pub use entry::{Attribute, Attributes, Entry, Values};
 pub use error::Error;
 pub use filter::{Filter, FilterError};
 pub use layer::SecurityLayer;

@@ -3,15 +3,14 @@
 //! Reads only what it is sure of: definite lengths, the tags of RFC 4511 in their order. Anything else is `None`, and
 //! the lenient decoder of `response.rs` says what it is. What is read here is what that one would read.
 
+use crate::entry::Packer;
 use crate::response::{Op, Response};
-use crate::{Attribute, Control, Entry, ber};
+use crate::{Control, ber};
 
 const ENTRY: u8 = 0x64;
 const CONTROLS: u8 = 0xa0;
 const SET: u8 = 0x31;
 const BOOLEAN: u8 = 0x01;
-/// Room that is made for values from the length of the first.
-const MAX_GUESS: usize = 1024;
 
 /// Cursor over the values of one constructed value; counts what it reads.
 struct Values<'a> {
@@ -42,30 +41,16 @@ impl<'a> Values<'a> {
         whole.then_some(value)
     }
 
-    fn octets(&mut self) -> Option<Vec<u8>> {
-        self.next(ber::OCTET_STRING).map(<[u8]>::to_vec)
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.next(ber::OCTET_STRING)?).ok()
     }
 
-    fn text(&mut self) -> Option<String> {
-        Some(match std::str::from_utf8(self.next(ber::OCTET_STRING)?) {
-            Ok(text) => text.to_owned(),
-            Err(_) => return None,
-        })
-    }
-
-    fn many<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let mut all = Vec::new();
+    /// Reads until nothing is left.
+    fn each(&mut self, mut read: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         while !self.input.is_empty() {
-            let before = self.input.len();
-            let value = read(self)?;
-            if all.is_empty() {
-                // The others are most likely as long; a liar gains little.
-                let alike = self.input.len() / (before - self.input.len()).max(1);
-                all.reserve_exact(1 + alike.min(MAX_GUESS));
-            }
-            all.push(value);
+            read(self)?;
         }
-        Some(all)
+        Some(())
     }
 }
 
@@ -75,19 +60,20 @@ pub(crate) fn entry(frame: &[u8]) -> Option<Response> {
     let (id, entry, controls) = values.inside(ber::SEQUENCE, |message| {
         let id = number(message.next(ber::INTEGER)?)?;
         let entry = message.inside(ENTRY, |entry| {
-            let dn = entry.octets()?;
-            Some(Entry::new(dn, entry.inside(ber::SEQUENCE, |attributes| attributes.many(attribute))?))
+            let mut packer = Packer::new(entry.next(ber::OCTET_STRING)?, frame.len());
+            entry.inside(ber::SEQUENCE, |attributes| attributes.each(|one| attribute(one, &mut packer)))?;
+            Some(packer.finish())
         })?;
         let controls = match message.input {
             [] => vec![],
-            _ => message.inside(CONTROLS, |controls| controls.many(control))?,
+            _ => message.inside(CONTROLS, controls)?,
         };
         Some((id, entry, controls))
     })?;
     if !values.input.is_empty() {
         return None;
     }
-    let cost = frame.len() + values.elements * size_of::<Vec<u8>>();
+    let cost = frame.len() + values.elements * size_of::<usize>();
     Some(Response { id, op: Op::Entry(entry), controls, cost })
 }
 
@@ -102,16 +88,30 @@ fn number(octets: &[u8]) -> Option<u32> {
     }
 }
 
-fn attribute(attributes: &mut Values<'_>) -> Option<Attribute> {
+fn attribute(attributes: &mut Values<'_>, packer: &mut Packer) -> Option<()> {
     attributes.inside(ber::SEQUENCE, |attribute| {
-        let name = attribute.text()?;
-        Some(Attribute { name, values: attribute.inside(SET, |values| values.many(Values::octets))? })
+        packer.attribute(attribute.text()?);
+        attribute.inside(SET, |values| {
+            values.each(|values| {
+                packer.value(values.next(ber::OCTET_STRING)?);
+                Some(())
+            })
+        })
     })
+}
+
+fn controls(all: &mut Values<'_>) -> Option<Vec<Control>> {
+    let mut controls = Vec::new();
+    all.each(|one| {
+        controls.push(control(one)?);
+        Some(())
+    })?;
+    Some(controls)
 }
 
 fn control(controls: &mut Values<'_>) -> Option<Control> {
     controls.inside(ber::SEQUENCE, |control| {
-        let oid = control.text()?;
+        let oid = control.text()?.to_owned();
         let critical = match control.input.first() {
             Some(&BOOLEAN) => match control.next(BOOLEAN)? {
                 [0] => false,
@@ -120,7 +120,8 @@ fn control(controls: &mut Values<'_>) -> Option<Control> {
             },
             _ => false,
         };
-        let value = if control.input.is_empty() { None } else { Some(control.octets()?.into()) };
+        let value =
+            if control.input.is_empty() { None } else { Some(control.next(ber::OCTET_STRING)?.to_vec().into()) };
         Some(Control { oid, critical, value })
     })
 }

@@ -246,7 +246,7 @@ async fn entries_are_added_compared_changed_moved_and_deleted() {
     let request = SearchRequest::raw(moved, Scope::Base, Filter::present("objectClass"));
     let entry = connection.search(request.clone()).await.unwrap().entries.remove(0);
     assert_eq!((entry.text("sn"), entry.text("uid")), (Some("Newer"), Some("renamed")));
-    assert_eq!(entry.values("mail"), [b"b@x".to_vec()]);
+    assert_eq!(entry.values("mail").collect::<Vec<_>>(), [b"b@x"]);
 
     connection.delete(moved).await.unwrap();
     assert_eq!(connection.search(request).await.unwrap().result.code, ResultCode::NO_SUCH_OBJECT);

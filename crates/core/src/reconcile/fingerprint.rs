@@ -94,12 +94,10 @@ impl Fingerprints {
         facts.extend_from_slice(&self.rules);
         text(&mut facts, &person.unique_id);
         text(&mut facts, person.dn.as_str());
-        for attribute in person.entry.attributes() {
-            text(&mut facts, &attribute.name);
-            facts.extend_from_slice(&(attribute.values.len() as u64).to_le_bytes());
-            for value in &attribute.values {
-                bytes(&mut facts, value);
-            }
+        for (name, values) in person.entry.attributes() {
+            text(&mut facts, name);
+            facts.extend_from_slice(&(values.len() as u64).to_le_bytes());
+            values.for_each(|value| bytes(&mut facts, value));
         }
         groups.sort_unstable();
         facts.extend_from_slice(&(groups.len() as u64).to_le_bytes());

@@ -59,7 +59,7 @@ impl FieldRule {
     }
 
     fn read(&self, entry: &Entry, name: &str) -> Value {
-        let mut texts = entry.values(name).iter().map(|value| value_text(name, value)).filter(|text| !text.is_empty());
+        let mut texts = entry.values(name).map(|value| value_text(name, value)).filter(|text| !text.is_empty());
         if !self.many {
             return texts.next().map_or(Value::Null, Value::String);
         }
@@ -89,7 +89,7 @@ mod tests {
             name: (*name).to_owned(),
             values: values.iter().map(|value| value.to_vec()).collect(),
         };
-        Entry::new("uid=ann,dc=example", attributes.iter().map(attribute).collect())
+        Entry::new("uid=ann,dc=example", attributes.iter().map(attribute))
     }
 
     #[test]

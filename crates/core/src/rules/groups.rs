@@ -6,6 +6,7 @@ use super::{GroupGrant, Mirror, Permissions, RuleSet, Step, fold};
 use crate::Reason;
 use bindery_directory::{Group, GroupSelector, Known, Memberships};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// What the groups of a person come to.
 pub(super) struct Granted {
@@ -79,16 +80,17 @@ fn mirror(mirror: &Mirror, groups: &[&Group], grants: &mut BTreeMap<String, Grou
             continue;
         };
         let because = format!("mirrors {}", group.dn);
-        let from = Some((group.unique_id.clone(), group.dn.to_string()));
-        grants
-            .entry(fold(&name))
-            .and_modify(|grant| {
+        let from = Some((group.unique_id.clone(), group.dn.as_str().to_owned()));
+        match grants.entry(fold(&name)) {
+            Entry::Vacant(place) => {
+                place.insert(GroupGrant { name, mirrored_from: from, because });
+            }
+            Entry::Occupied(grant) => {
+                let grant = grant.into_mut();
                 grant.because = format!("{}; {because}", grant.because);
-                if grant.mirrored_from.is_none() {
-                    grant.mirrored_from.clone_from(&from);
-                }
-            })
-            .or_insert_with(|| GroupGrant { name, mirrored_from: from.clone(), because });
+                grant.mirrored_from = grant.mirrored_from.take().or(from);
+            }
+        }
     }
     unusable
 }

@@ -253,7 +253,7 @@ impl View {
 
     fn all(&self, name: &str) -> Value {
         self.ask(name);
-        self.entry.values(name).iter().map(|value| bounded(name, value)).collect()
+        self.entry.values(name).map(|value| bounded(name, value)).collect()
     }
 }
 

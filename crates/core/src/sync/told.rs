@@ -28,10 +28,7 @@ const MOST_OCTETS: usize = 128 << 20;
 /// What an event holds, about.
 fn octets(event: &FeedEvent) -> usize {
     match event {
-        FeedEvent::Person(person) => {
-            let values = person.entry.attributes().iter().flat_map(|attribute| &attribute.values);
-            values.map(Vec::len).sum()
-        }
+        FeedEvent::Person(person) => person.entry.octets(),
         FeedEvent::Group(group) => group.members.iter().map(String::len).sum(),
         _ => 0,
     }

@@ -130,7 +130,7 @@ pub(super) fn group(settings: &SourceSettings, dn: Dn, entry: &Entry) -> (GroupE
             members.extend(values(entry, attribute).filter_map(|value| Dn::from_bytes(value).ok()).map(|dn| dn.key()));
         }
         (Members::OfGroup(attribute), MemberValue::Attribute(_)) => {
-            members.extend(values(entry, attribute).map(|value| folded(value)));
+            members.extend(values(entry, attribute).map(folded));
         }
         (Members::MemberOf, _) => (member_of, broken) = above(entry),
     }
@@ -164,9 +164,7 @@ pub(super) fn member_keys(settings: &SourceSettings, person: &Person) -> Vec<Str
     match (&settings.groups.members, &settings.groups.member_value) {
         (Members::MemberOf, _) => vec![],
         (Members::OfGroup(_), MemberValue::Dn) => vec![person.dn.key()],
-        (Members::OfGroup(_), MemberValue::Attribute(name)) => {
-            person.entry.values(name).iter().map(|value| folded(value)).collect()
-        }
+        (Members::OfGroup(_), MemberValue::Attribute(name)) => person.entry.values(name).map(folded).collect(),
     }
 }
 
@@ -188,9 +186,9 @@ pub(super) fn unfolded(folded: &str) -> Vec<u8> {
 }
 
 /// The values of an attribute, those under options included: a search for it finds these, too.
-fn values<'a>(entry: &'a Entry, attribute: &'a str) -> impl Iterator<Item = &'a Vec<u8>> {
-    let of_it = entry.attributes().iter().filter(|one| base(&one.name).eq_ignore_ascii_case(attribute));
-    of_it.flat_map(|one| &one.values)
+fn values<'a>(entry: &'a Entry, attribute: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let of_it = entry.attributes().filter(|(name, _)| base(name).eq_ignore_ascii_case(attribute));
+    of_it.flat_map(|(_, values)| values)
 }
 
 fn base(description: &str) -> &str {
@@ -199,8 +197,8 @@ fn base(description: &str) -> &str {
 
 /// Whether there is more than the server gave (`member;range=0-1499`; `0-*` is all there is).
 fn is_ranged(entry: &Entry, attribute: &str) -> bool {
-    let of_it = entry.attributes().iter().filter(|one| base(&one.name).eq_ignore_ascii_case(attribute));
-    let mut options = of_it.flat_map(|one| one.name.split(';').skip(1));
+    let of_it = entry.attributes().filter(|(name, _)| base(name).eq_ignore_ascii_case(attribute));
+    let mut options = of_it.flat_map(|(name, _)| name.split(';').skip(1));
     options.any(|option| {
         let range = option.get(..6).filter(|name| name.eq_ignore_ascii_case("range="));
         range.is_some() && option.get(6..) != Some("0-*")

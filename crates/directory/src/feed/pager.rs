@@ -83,8 +83,7 @@ impl Whole {
         while entries.len() < wanted && octets < PART {
             match self.stream.next().await? {
                 Some(SearchItem::Entry { entry, .. }) => {
-                    let values = entry.attributes().iter().flat_map(|one| &one.values).map(Vec::len);
-                    octets = octets.saturating_add(values.sum::<usize>()).saturating_add(entry.raw_dn().len());
+                    octets = octets.saturating_add(entry.octets());
                     entries.push(entry);
                 }
                 Some(SearchItem::Reference(urls)) => references.push(urls),

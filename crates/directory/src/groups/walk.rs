@@ -85,7 +85,7 @@ fn about_person(context: Context<'_>, person: &Person) -> Result<Filter, String>
             if values.is_empty() {
                 return Err(uncomparable(person, value, &groups.members));
             }
-            values.iter().flat_map(|value| spelled(attribute, value)).collect()
+            values.flat_map(|value| spelled(attribute, value)).collect()
         }
     };
     clauses.extend(primary_group(person));

@@ -17,6 +17,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The longest text that [`Dn::parse`] looks at, in bytes. Active Directory's longest names stay far below.
 pub const MAX_LENGTH: usize = 16 * 1024;
@@ -43,10 +44,12 @@ pub const MAX_VALUES_PER_RDN: usize = 16;
 /// ```
 #[derive(Clone)]
 pub struct Dn {
-    text: String,
-    /// The RDNs in normal form, leaf first, joined by `,`. A `,` inside a value is written `\2c`, so that
-    /// every `,` here separates: equality is equality of bytes, being within is being a suffix.
-    key: String,
+    /// The text as it was spelled, and after it the key: the RDNs in normal form, leaf first, joined by `,`. A `,` inside a
+    /// value is written `\2c` there, so that every `,` of it separates: equality is equality of bytes, being within is
+    /// being a suffix. Shared: the DN of a group is handed out for each of its members.
+    both: Arc<str>,
+    /// How long the text is.
+    text: usize,
 }
 
 /// Why a text is not a DN.
@@ -74,8 +77,7 @@ impl Dn {
     /// Accepted besides the RFC's grammar, as RFC 2253 asks: spaces around `,`, `+` and `=`, `;` for `,`,
     /// quoted values, and `OID.` before a numeric type.
     pub fn parse(text: &str) -> Result<Self, DnError> {
-        let key = parse::key_of(text)?;
-        Ok(Self { text: text.to_owned(), key })
+        Ok(Self::of(text, &parse::key_of(text)?))
     }
 
     /// Parses bytes as a server sent them.
@@ -87,17 +89,21 @@ impl Dn {
 
     /// The empty DN: that of the root DSE.
     pub fn root() -> Self {
-        Self { text: String::new(), key: String::new() }
+        Self::of("", "")
+    }
+
+    fn of(text: &str, key: &str) -> Self {
+        Self { both: [text, key].concat().into(), text: text.len() }
     }
 
     /// As it was spelled.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.both.get(..self.text).unwrap_or_default()
     }
 
     /// Whether it is the empty DN.
     pub fn is_root(&self) -> bool {
-        self.key.is_empty()
+        self.key_str().is_empty()
     }
 
     /// The name above this one; none for the empty DN.
@@ -105,16 +111,17 @@ impl Dn {
         if self.is_root() {
             return None;
         }
-        let text =
-            parse::first_separator(&self.text).and_then(|at| self.text.get(at.saturating_add(1)..)).unwrap_or_default();
-        let key = self.key.split_once(',').map_or("", |(_, rest)| rest);
-        Some(Self { text: text.trim_start_matches(' ').to_owned(), key: key.to_owned() })
+        let text = parse::first_separator(self.as_str())
+            .and_then(|at| self.as_str().get(at.saturating_add(1)..))
+            .unwrap_or_default();
+        let key = self.key_str().split_once(',').map_or("", |(_, rest)| rest);
+        Some(Self::of(text.trim_start_matches(' '), key))
     }
 
     /// Whether this is `base` or lies below it. Everything lies within the empty DN.
     pub fn is_within(&self, base: &Self) -> bool {
-        match self.key.strip_suffix(base.key.as_str()) {
-            Some(above) => base.key.is_empty() || above.is_empty() || above.ends_with(','),
+        match self.key_str().strip_suffix(base.key_str()) {
+            Some(above) => base.is_root() || above.is_empty() || above.ends_with(','),
             None => false,
         }
     }
@@ -126,71 +133,71 @@ impl Dn {
     pub fn child(&self, attribute: &str, value: &str) -> Self {
         debug_assert!(parse::is_attribute_type(attribute), "{attribute:?} is no attribute type");
         let mut text = format!("{attribute}={}", escape_value(value));
-        let mut key = String::with_capacity(text.len().saturating_add(self.key.len()).saturating_add(1));
+        let mut key = String::with_capacity(text.len().saturating_add(self.key_str().len()).saturating_add(1));
         parse::push_key_part(&mut key, attribute, value.as_bytes());
         if !self.is_root() {
             text.push(',');
-            text.push_str(&self.text);
+            text.push_str(self.as_str());
             key.push(',');
-            key.push_str(&self.key);
+            key.push_str(self.key_str());
         }
-        Self { text, key }
+        Self::of(&text, &key)
     }
 
     /// This name with its last part (leaf) under another parent.
     #[must_use]
     pub fn moved_to(&self, parent: &Self) -> Self {
-        let leaf = match parse::first_separator(&self.text) {
-            Some(at) => self.text.get(..at).unwrap_or_default(),
-            None => &self.text,
+        let leaf = match parse::first_separator(self.as_str()) {
+            Some(at) => self.as_str().get(..at).unwrap_or_default(),
+            None => self.as_str(),
         };
-        let (leaf_key, _) = self.key.split_once(',').unwrap_or((&self.key, ""));
+        let (leaf_key, _) = self.key_str().split_once(',').unwrap_or((self.key_str(), ""));
         if parent.is_root() {
-            return Self { text: leaf.to_owned(), key: leaf_key.to_owned() };
+            return Self::of(leaf, leaf_key);
         }
         if leaf_key.is_empty() {
             return parent.clone();
         }
-        Self { text: format!("{leaf},{}", parent.text), key: format!("{leaf_key},{}", parent.key) }
+        Self::of(&format!("{leaf},{parent}"), &format!("{leaf_key},{}", parent.key_str()))
     }
 
     /// How many RDNs it has.
     pub fn depth(&self) -> usize {
-        if self.key.is_empty() { 0 } else { self.key.split(',').count() }
+        if self.is_root() { 0 } else { self.key_str().split(',').count() }
     }
 
     /// A normalised text, equal exactly for equal DNs: a key for maps, caches and the store. It is meant
     /// for comparing, not for people or servers to read.
     pub fn key(&self) -> String {
-        self.key.clone()
+        self.key_str().to_owned()
     }
 
     /// The same as [`Dn::key`], borrowed.
     pub fn key_str(&self) -> &str {
-        &self.key
+        self.both.get(self.text..).unwrap_or_default()
     }
 
     /// The first attribute type and value, unescaped: `("cn", "Ann")` of `cn=Ann,dc=x`. None for the empty
     /// DN and for a value that is not text.
     pub fn leaf(&self) -> Option<(String, String)> {
-        let first = parse::first_rdn(&self.text).into_iter().next()?;
+        let first = parse::first_rdn(self.as_str()).into_iter().next()?;
         Some((first.attribute, String::from_utf8(first.value).ok()?))
     }
 
     /// The attribute values of the first RDN, in the order of the text.
     pub fn leaf_values(&self) -> Vec<AttributeValue> {
-        parse::first_rdn(&self.text)
+        parse::first_rdn(self.as_str())
     }
 
     /// Every RDN, leaf first, each with its attribute values in the order of the text.
     pub fn rdns(&self) -> Vec<Vec<AttributeValue>> {
-        parse::components(&self.text).unwrap_or_default()
+        parse::components(self.as_str()).unwrap_or_default()
     }
 }
 
 impl PartialEq for Dn {
     fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
+        self.key_str() == other.key_str()
     }
 }
 
@@ -198,7 +205,7 @@ impl Eq for Dn {}
 
 impl Hash for Dn {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key.hash(state);
+        self.key_str().hash(state);
     }
 }
 
@@ -211,20 +218,20 @@ impl PartialOrd for Dn {
 /// Parents come before their children.
 impl Ord for Dn {
     fn cmp(&self, other: &Self) -> Ordering {
-        let (mine, theirs) = (self.key.rsplit(','), other.key.rsplit(','));
+        let (mine, theirs) = (self.key_str().rsplit(','), other.key_str().rsplit(','));
         mine.filter(|rdn| !rdn.is_empty()).cmp(theirs.filter(|rdn| !rdn.is_empty()))
     }
 }
 
 impl fmt::Display for Dn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Dn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Dn({:?})", self.text)
+        write!(f, "Dn({:?})", self.as_str())
     }
 }
 

@@ -235,7 +235,7 @@ proptest! {
         let text = write_entry(&Entry::new("cn=a", vec![Attribute { name: name.clone(), values: vec![value] }]));
         if let Ok(entries) = parse_entries(&text) {
             prop_assert_eq!(entries.len(), 1);
-            prop_assert!(entries[0].attributes().iter().all(|attribute| attribute.name == name));
+            prop_assert!(entries[0].attributes().all(|(own, _)| own == name));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lines::is_attribute_description;
 use super::{Change, ChangeRecord, ModificationKind};
-use crate::{Attribute, Entry};
+use crate::Entry;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -18,7 +18,9 @@ const COLUMNS: usize = 76;
 pub fn write_entry(entry: &Entry) -> String {
     let mut out = String::new();
     line(&mut out, "dn", entry.raw_dn());
-    attributes(&mut out, entry.attributes());
+    for (name, values) in entry.attributes() {
+        attribute(&mut out, name, values);
+    }
     out.push('\n');
     out
 }
@@ -30,7 +32,9 @@ pub fn write_change(record: &ChangeRecord) -> String {
     match &record.change {
         Change::Add(added) => {
             out.push_str("changetype: add\n");
-            attributes(&mut out, added);
+            for one in added {
+                attribute(&mut out, &one.name, one.values.iter().map(Vec::as_slice));
+            }
         }
         Change::Delete => out.push_str("changetype: delete\n"),
         Change::ModifyDn { new_rdn, delete_old_rdn, new_superior } => {
@@ -62,15 +66,11 @@ pub fn write_change(record: &ChangeRecord) -> String {
     out
 }
 
-fn attributes(out: &mut String, attributes: &[Attribute]) {
-    for attribute in attributes {
-        if attribute.values.is_empty() {
-            line(out, &attribute.name, b"");
-        }
-        for value in &attribute.values {
-            line(out, &attribute.name, value);
-        }
+fn attribute<'a>(out: &mut String, name: &str, values: impl ExactSizeIterator<Item = &'a [u8]>) {
+    if values.len() == 0 {
+        line(out, name, b"");
     }
+    values.for_each(|value| line(out, name, value));
 }
 
 fn line(out: &mut String, name: &str, value: &[u8]) {

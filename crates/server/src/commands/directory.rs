@@ -84,9 +84,8 @@ async fn search(source: &ActiveSource, search: &Search, output: Format) -> Resul
 /// An entry for programs: every attribute a list of texts.
 fn entry_json(entry: &Entry) -> Value {
     let mut attributes = Map::new();
-    for attribute in entry.attributes() {
-        let values = attribute.values.iter().map(|value| value_text(&attribute.name, value));
-        attributes.insert(attribute.name.clone(), values.collect());
+    for (name, values) in entry.attributes() {
+        attributes.insert(name.to_owned(), values.map(|value| value_text(name, value)).collect());
     }
     json!({ "dn": entry.dn_text(), "attributes": attributes })
 }

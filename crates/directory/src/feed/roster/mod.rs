@@ -236,7 +236,7 @@ impl Roster {
                 if values.is_empty() {
                     return climb.cut_short(|| crate::groups::uncomparable(person, name, &self.ties.members));
                 }
-                values.iter().flat_map(|value| self.by_member.get(self.digests.of(&folded(value)))).collect()
+                values.flat_map(|value| self.by_member.get(self.digests.of(&folded(value)))).collect()
             }
         };
         groups.extend(gid);
