@@ -70,7 +70,13 @@ impl Entry {
     }
     /// The values of an attribute, none when absent.
     pub fn values(&self, name: &str) -> Values<'_> {
-        self.attributes().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, values)| values).unwrap_or_default()
+        let mut attributes = self.attributes();
+        while let Some((own, values)) = attributes.octets() {
+            if own.eq_ignore_ascii_case(name.as_bytes()) {
+                return values;
+            }
+        }
+        Values::default()
     }
     /// Whether it is there with at least one value.
     pub fn has(&self, name: &str) -> bool {
@@ -104,16 +110,24 @@ pub struct Attributes<'a> {
     lengths: &'a [usize],
 }
 
-impl<'a> Iterator for Attributes<'a> {
-    type Item = (&'a str, Values<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl<'a> Attributes<'a> {
+    /// The next one. Its name is UTF-8.
+    fn octets(&mut self) -> Option<(&'a [u8], Values<'a>)> {
         let [name, count, rest @ ..] = self.lengths else { return None };
         let (name, octets) = self.octets.split_at_checked(*name)?;
         let (lengths, lengths_after) = rest.split_at_checked(*count)?;
         let (octets, octets_after) = octets.split_at_checked(lengths.iter().sum())?;
         (self.octets, self.lengths) = (octets_after, lengths_after);
-        Some((std::str::from_utf8(name).ok()?, Values { octets, lengths }))
+        Some((name, Values { octets, lengths }))
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (&'a str, Values<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, values) = self.octets()?;
+        Some((std::str::from_utf8(name).ok()?, values))
     }
 }
 

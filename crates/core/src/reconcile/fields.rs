@@ -34,7 +34,8 @@ pub(super) fn map(
     if user.is_some() && terms.provisioning.update == Update::OnCreate {
         return Mapped { changed: Vec::new(), given: given.clone() };
     }
-    let values = values(decision);
+    let path = decision.path.clone().map(Value::String);
+    let values = values(decision, path.as_ref());
     let kept = |name: &String| decision.fields.get(name).is_some_and(|field| field.keep);
     let gone = given.iter().filter(|name| !values.contains_key(name.as_str()) && !kept(name));
 
@@ -47,13 +48,9 @@ pub(super) fn map(
 }
 
 /// What the entry gives, by field.
-fn values(decision: &Decision) -> BTreeMap<&str, Value> {
+fn values<'a>(decision: &'a Decision, path: Option<&'a Value>) -> BTreeMap<&'a str, &'a Value> {
     let mapped = decision.fields.iter().filter(|(name, field)| *name != USERNAME && !field.value.is_null());
-    let mut values: BTreeMap<&str, Value> = mapped.map(|(name, field)| (name.as_str(), field.value.clone())).collect();
-    if let Some(path) = &decision.path {
-        values.insert(PATH, Value::String(path.clone()));
-    }
-    values
+    mapped.map(|(name, field)| (name.as_str(), &field.value)).chain(path.map(|path| (PATH, path))).collect()
 }
 
 fn rename(decision: &Decision, user: Option<&User>) -> Option<Field> {

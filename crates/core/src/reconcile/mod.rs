@@ -147,18 +147,18 @@ pub fn reconcile(
     };
     let user = state.map_or_else(&mut *ids, |state| state.user.id);
     let linked = state.and_then(|state| state.link(terms.source));
-    let given = linked.map(|link| &link.given_fields);
-    let mapped = fields::map(terms, decision, state, given.unwrap_or(&BTreeSet::new()));
+    let before = linked.map(|link| &link.given_fields);
+    let mapped = fields::map(terms, decision, state, before.unwrap_or(&BTreeSet::new()));
     let activity = flags::rule(terms, decision, state).map_err(refused)?;
 
-    let mut changed = mapped.changed.clone();
+    let fields::Mapped { mut changed, given } = mapped;
     // What their namesake in a directory gave them counts no more: they have an entry of their own.
     if state.is_some_and(|state| !state.user.live_groups.is_empty()) {
         changed.push(Field::LiveGroups(BTreeSet::new()));
     }
     let mut changes = Vec::new();
     match state {
-        None => changes.push(Change::CreateUser(new_user(user, &mapped, &activity))),
+        None => changes.push(Change::CreateUser(new_user(user, changed, &activity))),
         Some(_) if changed.is_empty() => {}
         Some(_) => changes.push(Change::UpdateUser { user, fields: changed }),
     }
@@ -171,11 +171,11 @@ pub fn reconcile(
         source: terms.source.to_owned(),
         unique_id: person.unique_id.clone(),
         entity_id: user,
-        dn: person.dn.to_string(),
+        dn: person.dn.as_str().to_owned(),
         dn_key: person.dn.key(),
         last_seen: read_at,
         fingerprint: terms.fingerprint.map(Fingerprint::to_bytes),
-        given_fields: mapped.given,
+        given_fields: given,
         given_flags: flags::given(decision, linked),
         live_groups: decision.live_permission_groups.iter().map(|name| group_key(name)).collect(),
         // As finely as stores keep it.
@@ -213,9 +213,9 @@ fn outlived(link: &Link, changed_at: Option<DateTime<Utc>>) -> bool {
     changed_at.is_some_and(|at| at > known)
 }
 
-fn new_user(id: Uuid, mapped: &fields::Mapped, activity: &flags::Activity) -> NewUser {
+fn new_user(id: Uuid, given: Vec<Field>, activity: &flags::Activity) -> NewUser {
     let mut user = NewUser { id, ..NewUser::default() };
-    for field in mapped.changed.iter().cloned() {
+    for field in given {
         fields::put(&mut user, field);
     }
     user.flags.extend(activity.flags.clone());

@@ -4,7 +4,7 @@
 use super::listing::{GroupEntry, Incomplete, Unreadable};
 use crate::settings::{MemberValue, Members};
 use crate::{Person, SourceSettings, Wanted, people, unique_id};
-use bindery_ldap::dn::prepare_case_ignore;
+use bindery_ldap::dn::{Keys, prepare_case_ignore};
 use bindery_ldap::{Dn, Entry, Filter, Scope};
 
 /// Groups on a page: their member lists are long.
@@ -127,7 +127,9 @@ pub(super) fn group(settings: &SourceSettings, dn: Dn, entry: &Entry) -> (GroupE
     match (&groups.members, &groups.member_value) {
         // A value that is no DN is nobody's.
         (Members::OfGroup(attribute), MemberValue::Dn) => {
-            members.extend(values(entry, attribute).filter_map(|value| Dn::from_bytes(value).ok()).map(|dn| dn.key()));
+            let mut keys = Keys::default();
+            let key = |value| std::str::from_utf8(value).ok().and_then(|name| keys.of(name).ok());
+            members.extend(values(entry, attribute).filter_map(key));
         }
         (Members::OfGroup(attribute), MemberValue::Attribute(_)) => {
             members.extend(values(entry, attribute).map(folded));

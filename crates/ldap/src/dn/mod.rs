@@ -4,6 +4,7 @@
 //! compared by `caseIgnoreMatch`, which is what the naming attributes of RFC 4519 use.
 
 mod escape;
+mod keys;
 mod parse;
 mod prepare;
 
@@ -11,6 +12,7 @@ mod prepare;
 mod tests;
 
 pub use escape::{escape_bytes, escape_value};
+pub use keys::Keys;
 pub use prepare::prepare_case_ignore;
 
 use std::cmp::Ordering;

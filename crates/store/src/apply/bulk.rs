@@ -29,13 +29,17 @@ impl<'a> Gatherer<'a> {
         if !plan.changes.iter().all(is_plain) {
             return false;
         }
-        let users: HashSet<Uuid> =
+        // A plan concerns one user or two, and as many entries.
+        let mut users: Vec<Uuid> =
             plan.changes.iter().filter_map(user_of).chain(plan.expected.iter().map(|expected| expected.user)).collect();
-        let links = || plan.changes.iter().filter_map(link_of);
-        let entries: HashSet<_> =
-            links().map(|link| (link.kind, link.source.as_str(), link.unique_id.as_str())).collect();
-        let apart =
-            entries.len() == links().count() && users.is_disjoint(&self.users) && entries.is_disjoint(&self.entries);
+        users.dedup();
+        let links = plan.changes.iter().filter_map(link_of);
+        let entries: Vec<_> = links.map(|link| (link.kind, link.source.as_str(), link.unique_id.as_str())).collect();
+        let twice =
+            entries.iter().enumerate().any(|(at, entry)| entries.iter().skip(at + 1).any(|other| other == entry));
+        let apart = !twice
+            && !users.iter().any(|user| self.users.contains(user))
+            && !entries.iter().any(|entry| self.entries.contains(entry));
         if apart {
             self.users.extend(users);
             self.entries.extend(entries);
