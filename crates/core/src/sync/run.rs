@@ -4,7 +4,7 @@ use super::apart::Aside;
 use super::broken::{Broken, finished};
 use super::doubt;
 use super::index::GroupIndex;
-use super::links::{Known, Links};
+use super::links::{Gathering, Known, Links};
 use super::look::{Looked, Looker, Looking};
 use super::nesting::Nested;
 use super::people::Decided;
@@ -185,9 +185,9 @@ impl Run<'_> {
     fn stored_links(&self) -> AbortOnDropHandle<Result<Links, StoreError>> {
         let (store, slug) = (self.engine.store().clone(), self.source.slug.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut users = Links::default();
+            let mut users = Gathering::default();
             store.synced_links(&slug, EntityKind::User, &mut |link| users.add(&link)).await?;
-            Ok(users)
+            Ok(users.finish())
         }))
     }
 
