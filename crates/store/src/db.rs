@@ -1,162 +1,26 @@
-//! One SQL text on two databases: arguments, rows, connections and transactions that hide which one it is.
+//! Rows, connections and transactions of two databases that hide which one it is: one SQL text for both.
 //!
-//! No statement is written here, and nobody else in the crate names a driver except `open`.
+//! No statement is written here, and nobody else in the crate names a driver except `open` and what makes arguments.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
 use futures::TryStreamExt;
-use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::postgres::{PgPool, PgRow, Postgres};
+use sqlx::sqlite::{Sqlite, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Decode, Either, Executor, Row as _, SqlSafeStr, SqlStr, Transaction, Type};
 use uuid::Uuid;
 
 use crate::apply::Queue;
+use crate::arg::{for_postgres, for_sqlite};
 use crate::how_many::HowMany;
-use crate::json::Json;
+use crate::statement::joined;
 use crate::watch::{self, Revocations};
 use crate::{StoreError, Trouble};
 
-/// A bound parameter. There is no other way for a value to reach a statement.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Arg {
-    /// Shared, because SQLite's driver shares it with its thread.
-    Text(Option<Arc<str>>),
-    Int(Option<i64>),
-    Bool(bool),
-    Bytes(Option<Vec<u8>>),
-    Uuid(Option<Uuid>),
-    Time(Option<DateTime<Utc>>),
-    Json(Json),
-    /// Values of one kind, as an array. PostgreSQL alone has them.
-    Column(Vec<Arg>),
-}
-
-impl Arg {
-    /// The types that PostgreSQL gives a list of these, and each of them. JSON in a list goes as text.
-    pub(crate) fn postgres_types(list: &[Self]) -> (&'static str, &'static str) {
-        match list.first() {
-            Some(Self::Int(_)) => ("bigint[]", "bigint"),
-            Some(Self::Bool(_)) => ("boolean[]", "boolean"),
-            Some(Self::Bytes(_)) => ("bytea[]", "bytea"),
-            Some(Self::Uuid(_)) => ("uuid[]", "uuid"),
-            Some(Self::Time(_)) => ("timestamptz[]", "timestamptz"),
-            Some(Self::Json(_)) => ("text[]", "jsonb"),
-            Some(Self::Text(_) | Self::Column(_)) | None => ("text[]", "text"),
-        }
-    }
-}
-
-impl Arg {
-    /// What a type of ours is as JSON.
-    pub(crate) fn json(field: &'static str, value: &impl serde::Serialize) -> Self {
-        Self::Json(Json::of(field, value))
-    }
-}
-
-macro_rules! arg_from {
-    ($($type:ty, $value:ident => $arg:expr;)*) => {
-        $(impl From<$type> for Arg {
-            fn from($value: $type) -> Self {
-                $arg
-            }
-        })*
-    };
-}
-
-arg_from! {
-    &str, v => Self::Text(Some(v.into()));
-    &String, v => Self::Text(Some(v.as_str().into()));
-    String, v => Self::Text(Some(v.into()));
-    &Arc<str>, v => Self::Text(Some(v.clone()));
-    Option<String>, v => Self::Text(v.map(Arc::from));
-    &Option<String>, v => Self::Text(v.as_deref().map(Arc::from));
-    i64, v => Self::Int(Some(v));
-    Option<i64>, v => Self::Int(v);
-    bool, v => Self::Bool(v);
-    &[u8], v => Self::Bytes(Some(v.to_vec()));
-    Option<Vec<u8>>, v => Self::Bytes(v);
-    Uuid, v => Self::Uuid(Some(v));
-    Option<Uuid>, v => Self::Uuid(v);
-    serde_json::Value, v => Self::Json(v.into());
-    crate::TokenHash, v => Self::Bytes(Some(v.as_bytes().to_vec()));
-    &crate::Owner, v => Self::Text(Some(v.as_str().into()));
-    // PostgreSQL keeps microseconds; so that both answer alike, SQLite gets no more.
-    DateTime<Utc>, v => Self::Time(Some(v.trunc_subsecs(6)));
-    Option<DateTime<Utc>>, v => Self::Time(v.map(|time| time.trunc_subsecs(6)));
-}
-
-/// The arguments of a statement, in the order of `$1`, `$2`, …
-macro_rules! args {
-    ($($value:expr),* $(,)?) => { vec![$($crate::db::Arg::from($value)),*] };
-}
-pub(crate) use args;
-
-/// The same as an array, for one row of many.
-macro_rules! row {
-    ($($value:expr),* $(,)?) => { [$($crate::db::Arg::from($value)),*] };
-}
-pub(crate) use row;
-
-macro_rules! bind {
-    ($query:expr, $arg:expr, $column:ident => $bind_column:expr) => {
-        match $arg {
-            Arg::Text(v) => $query.bind(v),
-            Arg::Int(v) => $query.bind(v),
-            Arg::Bool(v) => $query.bind(v),
-            Arg::Bytes(v) => $query.bind(v),
-            Arg::Uuid(v) => $query.bind(v),
-            Arg::Time(v) => $query.bind(v),
-            Arg::Json(v) => $query.bind(v),
-            Arg::Column($column) => $bind_column,
-        }
-    };
-}
-
-fn for_sqlite(sql: SqlStr, args: Vec<Arg>) -> Query<'static, Sqlite, SqliteArguments> {
-    // Nobody makes columns for SQLite; its own words about a parameter that is not there would be as good as ours.
-    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, _column => query))
-}
-
-fn for_postgres(sql: SqlStr, args: Vec<Arg>) -> Query<'static, Postgres, PgArguments> {
-    args.into_iter().fold(sqlx::query(sql), |query, arg| bind!(query, arg, column => bind_column(query, column)))
-}
-
-/// Binds values of one kind as an array.
-fn bind_column(
-    query: Query<'static, Postgres, PgArguments>,
-    column: Vec<Arg>,
-) -> Query<'static, Postgres, PgArguments> {
-    macro_rules! array {
-        ($variant:ident) => {
-            query.bind(
-                column
-                    .into_iter()
-                    .map(|value| if let Arg::$variant(value) = value { value } else { Default::default() })
-                    .collect::<Vec<_>>(),
-            )
-        };
-    }
-    match column.first() {
-        Some(Arg::Int(_)) => array!(Int),
-        Some(Arg::Bool(_)) => array!(Bool),
-        Some(Arg::Bytes(_)) => array!(Bytes),
-        Some(Arg::Uuid(_)) => array!(Uuid),
-        Some(Arg::Time(_)) => array!(Time),
-        Some(Arg::Json(_)) => {
-            let json = |value: &Arg| if let Arg::Json(json) = value { Some(json.as_text()) } else { None };
-            query.bind(column.iter().map(json).collect::<Vec<_>>())
-        }
-        Some(Arg::Text(_) | Arg::Column(_)) | None => {
-            let text = |value: &Arg| if let Arg::Text(value) = value { value.clone() } else { None };
-            let texts: Vec<Option<Arc<str>>> = column.iter().map(text).collect();
-            query.bind(texts.iter().map(Option::as_deref).collect::<Vec<_>>())
-        }
-    }
-}
+pub(crate) use crate::arg::{Arg, args, row};
+pub(crate) use crate::statement::{Ready, Statement, placeholders};
 
 /// A type that both databases give back.
 pub(crate) trait Column:
@@ -398,11 +262,11 @@ impl Tx {
 
     /// Runs a statement whose rows nobody reads, and answers how many it touched.
     pub(crate) async fn run(&mut self, statement: Ready) -> Result<u64, StoreError> {
-        match (&mut self.driver, statement.0) {
-            (DriverTx::Sqlite(tx), Prepared::Sqlite(query)) => {
+        match (&mut self.driver, statement) {
+            (DriverTx::Sqlite(tx), Ready::Sqlite(query)) => {
                 Ok(self.line.bounded(query.execute(&mut **tx)).await?.rows_affected())
             }
-            (DriverTx::Postgres(tx), Prepared::Postgres(query)) => {
+            (DriverTx::Postgres(tx), Ready::Postgres(query)) => {
                 Ok(self.line.bounded(query.execute(&mut **tx)).await?.rows_affected())
             }
             _ => Err(StoreError::conflict("it was made ready for another kind of database")),
@@ -445,73 +309,5 @@ impl Tx {
         }?;
         self.revocations.tell(&self.revoked);
         Ok(())
-    }
-}
-
-/// A statement with its parameters in the form that its database takes: of a large one, most of the work on this side.
-pub(crate) struct Ready(Prepared);
-
-enum Prepared {
-    Sqlite(Query<'static, Sqlite, SqliteArguments>),
-    Postgres(Query<'static, Postgres, PgArguments>),
-}
-
-impl Ready {
-    pub(crate) fn new(dialect: Dialect, sql: SqlStr, args: Vec<Arg>) -> Self {
-        Self(match dialect {
-            Dialect::Sqlite => Prepared::Sqlite(for_sqlite(sql, args)),
-            Dialect::Postgres => Prepared::Postgres(for_postgres(sql, args)),
-        })
-    }
-}
-
-/// A statement with its arguments.
-pub(crate) struct Statement {
-    sql: SqlStr,
-    args: Vec<Arg>,
-}
-
-impl Statement {
-    pub(crate) fn new(sql: impl SqlSafeStr, args: Vec<Arg>) -> Self {
-        Self { sql: sql.into_sql_str(), args }
-    }
-}
-
-/// Statements as one text, the parameters of each numbered after those of the ones before.
-fn joined(statements: Vec<Statement>) -> (String, Vec<Arg>) {
-    let (mut text, mut args) = (String::new(), Vec::new());
-    for statement in statements {
-        let mut parts = statement.sql.as_str().split('$');
-        text.push_str(parts.next().unwrap_or_default());
-        for part in parts {
-            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let (number, rest) = part.split_at(digits);
-            let number = number.parse::<usize>().unwrap_or_default() + args.len();
-            text.push('$');
-            text.push_str(&number.to_string());
-            text.push_str(rest);
-        }
-        text.push(';');
-        args.extend(statement.args);
-    }
-    (text, args)
-}
-
-/// `$first, $first+1, …` for a list of `count` parameters. Only numbers end up in the text.
-pub(crate) fn placeholders(first: usize, count: usize) -> String {
-    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn joined_statements_keep_their_own_parameters() {
-        let one = Statement::new("UPDATE a SET x = $2 WHERE y = $1", args!["one", 2_i64]);
-        let other = Statement::new("DELETE FROM b WHERE z = $1 OR z = $1", args![true]);
-        let (text, args) = joined(vec![one, other]);
-        assert_eq!(text, "UPDATE a SET x = $2 WHERE y = $1;DELETE FROM b WHERE z = $3 OR z = $3;");
-        assert_eq!(args.len(), 3);
     }
 }

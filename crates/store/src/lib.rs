@@ -23,6 +23,7 @@
 //! ```
 
 mod apply;
+mod arg;
 mod audit;
 mod db;
 mod error;
@@ -40,6 +41,7 @@ mod rosters;
 mod sessions;
 mod settings;
 mod snapshot;
+mod statement;
 mod sync;
 mod sync_runs;
 mod throttle;
