@@ -71,15 +71,16 @@ impl Store {
         plans: &[Plan],
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
-        self.carry_out(self.prepare(plans, now)).await
+        self.carry_out(self.prepare(plans, now).await).await
     }
 
-    /// Makes plans ready to be carried out. This takes some tens of microseconds for each of them, and waits for nothing.
-    #[must_use]
-    pub fn prepare<'a>(&self, plans: &'a [Plan], now: DateTime<Utc>) -> Prepared<'a> {
+    /// Makes plans ready to be carried out. This takes some ten microseconds for each of them. It waits for nothing, and lets
+    /// others have their turn in between.
+    pub async fn prepare<'a>(&self, plans: &'a [Plan], now: DateTime<Utc>) -> Prepared<'a> {
         let mut gatherer = bulk::Gatherer::default();
         let plain = plans.len() > FEW && plans.iter().all(|plan| guards::check(plan).is_ok() && gatherer.takes(plan));
-        Prepared { plans, now, bulk: plain.then(|| Bulk::of(plans, now, self.db.dialect())) }
+        let bulk = if plain { Some(Bulk::of(plans, now, self.db.dialect()).await) } else { None };
+        Prepared { plans, now, bulk }
     }
 
     /// Carries out plans that were made ready: see [`apply_batch`](Self::apply_batch).
@@ -155,7 +156,7 @@ async fn part_of_batch(
     let mut waiting = vec![plans];
     while let Some(part) = waiting.pop() {
         if together && part.len() > FEW {
-            let bulk = Bulk::of(part, now, tx.dialect());
+            let bulk = Bulk::of(part, now, tx.dialect()).await;
             if let Ok(applied) = savepoint(tx, async |tx| bulk.carry_out(tx, part, now).await).await? {
                 results.extend(applied.into_iter().map(Ok));
             } else {

@@ -97,7 +97,7 @@ fn sqlite_options(tuning: Tuning) -> SqliteConnectOptions {
         // In WAL mode a crash of the process loses nothing; a power cut may lose the last commits, never the file.
         .synchronous(SqliteSynchronous::Normal)
         // Kibibytes. A sync comes back to the same pages of several indexes with each batch.
-        .pragma("cache_size", "-16384")
+        .pragma("cache_size", "-12288")
         // Of a new file. A first sync touches a page of several indexes with each row.
         .page_size(8192)
         // Pages. The log is folded back so seldom that a page which several batches write is written once.
@@ -144,9 +144,16 @@ async fn open_file(store: &str, path: &Path, tuning: Tuning) -> Result<Pool, Sto
     migrate_sqlite(store, &writer).await?;
     // Not read_only(true): the last connection to close must be able to fold the log back into the file.
     let readers = sqlite_pool(tuning)
-        .max_connections(tuning.connections)
+        .max_connections(readers_of(tuning))
         .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
     Ok(Pool::Sqlite { readers, writer, queue: Arc::default() })
+}
+
+/// A commit makes every other connection read its pages again, and reading a file that is in memory is work of the processor: with
+/// more connections than processors, more is read again.
+fn readers_of(tuning: Tuning) -> u32 {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    u32::try_from(processors.max(2)).unwrap_or(u32::MAX).min(tuning.connections)
 }
 
 /// The connection that writes. Of several processes that open a new file at once, one turns its log on, and SQLite

@@ -14,6 +14,9 @@ use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
 
+/// After so many people others have their turn: half a millisecond.
+const LET_OTHERS: usize = 32;
+
 /// Somebody who was looked at.
 pub(super) enum Looked {
     /// Nothing has changed since this became of them.
@@ -63,6 +66,10 @@ impl Looker {
             let mut looked = Vec::with_capacity(people.len());
             for (person, known) in people {
                 looked.push(looker.look(person, known).await);
+                // Whoever writes asks the store for one thing after the other, and must not wait for a page each time.
+                if looked.len().is_multiple_of(LET_OTHERS) {
+                    tokio::task::yield_now().await;
+                }
             }
             looked
         })))

@@ -249,7 +249,7 @@ impl Run<'_> {
             let results = if dry_run {
                 plans.iter().map(|_| Ok(Applied::default())).collect()
             } else {
-                let prepared = store.prepare(&plans, now);
+                let prepared = store.prepare(&plans, now).await;
                 // One after the other: of two entries of one person the later counts.
                 if let Some(before) = before
                     && before.await.is_err()

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::task::yield_now;
 use uuid::Uuid;
 
 use super::changes::{created, link_args, new_user_args, set, user_args};
@@ -15,6 +16,9 @@ use crate::db::{Arg, Dialect, Ready, Tx, row};
 use crate::many::{Many, Rows};
 use crate::users::user_columns;
 use crate::{Applied, Change, EntityKind, GroupRef, Link, NewUser, Plan, StoreError, User, audit};
+
+/// After so many plans others have their turn: half a millisecond.
+const LET_OTHERS: usize = 64;
 
 /// Plans that have nothing to do with each other and are made of nothing but what can be done for many at once.
 #[derive(Default)]
@@ -192,10 +196,13 @@ impl<'a> Gathering<'a> {
 }
 
 impl Bulk {
-    pub(super) fn of(plans: &[Plan], now: DateTime<Utc>, dialect: Dialect) -> Self {
+    pub(super) async fn of(plans: &[Plan], now: DateTime<Utc>, dialect: Dialect) -> Self {
         let mut gathering = Gathering::default();
         let (mut new, mut edited) = (BTreeMap::new(), BTreeMap::new());
-        for plan in plans {
+        for (number, plan) in plans.iter().enumerate() {
+            if number.is_multiple_of(LET_OTHERS) {
+                yield_now().await;
+            }
             gathering.users(plan, &mut new);
             for change in &plan.changes {
                 if let Some(user) = change.rewrites().and_then(|user| new.get(&user).copied()) {
@@ -210,17 +217,20 @@ impl Bulk {
             users.push(row.into_iter().chain(row![1_i64, now, now]));
         }
         let Gathering { taken, revoked, ended, held, groups, links, relinks, memberships, records } = gathering;
-        let ready = |many: Many, rows: Rows| many.ready(dialect, &[], rows);
-        let mut created = ready(INSERT, users);
-        created.extend(ready(INSERT_GROUPS, groups));
+        let ready = async |many: Many, rows: Rows| {
+            yield_now().await;
+            many.ready(dialect, &[], rows)
+        };
+        let mut created = ready(INSERT, users).await;
+        created.extend(ready(INSERT_GROUPS, groups).await);
         let mut rest = Vec::new();
         for (many, rows) in by_kind(&memberships, &new) {
-            rest.extend(ready(many, rows));
+            rest.extend(ready(many, rows).await);
         }
-        rest.extend(ready(audit::INSERT_MANY, records));
+        rest.extend(ready(audit::INSERT_MANY, records).await);
         let relinked = relinks.len() as u64;
         let groups = held.into_iter().map(Arg::from).collect();
-        let (links, relinks) = (ready(LINK, links), ready(RELINK, relinks));
+        let (links, relinks) = (ready(LINK, links).await, ready(RELINK, relinks).await);
         Self { taken, revoked, ended, groups, created, links, relinks, relinked, rest }
     }
 
