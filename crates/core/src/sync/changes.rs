@@ -369,20 +369,8 @@ fn differing(stored: Option<&Roster>, now: &GroupEntry) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::told::tests::group;
     use super::*;
-    use bindery_directory::Dn;
-
-    fn group(members: Vec<String>) -> GroupEntry {
-        GroupEntry {
-            dn: Dn::parse("cn=staff,dc=x").unwrap(),
-            unique_id: Some("1".to_owned()),
-            names: vec!["staff".to_owned()],
-            gid: None,
-            members,
-            member_of: vec![],
-            broken: None,
-        }
-    }
 
     #[test]
     fn whom_a_changed_group_concerns() {

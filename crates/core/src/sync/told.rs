@@ -101,11 +101,11 @@ impl Told {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use bindery_directory::Dn;
 
-    fn group(members: Vec<String>) -> GroupEntry {
+    pub(in crate::sync) fn group(members: Vec<String>) -> GroupEntry {
         GroupEntry {
             dn: Dn::parse("cn=staff,dc=x").unwrap(),
             unique_id: Some("1".to_owned()),
