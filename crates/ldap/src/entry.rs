@@ -71,7 +71,7 @@ impl Entry {
     /// The values of an attribute, none when absent.
     pub fn values(&self, name: &str) -> Values<'_> {
         let mut attributes = self.attributes();
-        while let Some((own, values)) = attributes.octets() {
+        while let Some((own, values)) = attributes.advance() {
             if own.eq_ignore_ascii_case(name.as_bytes()) {
                 return values;
             }
@@ -112,7 +112,7 @@ pub struct Attributes<'a> {
 
 impl<'a> Attributes<'a> {
     /// The next one. Its name is UTF-8.
-    fn octets(&mut self) -> Option<(&'a [u8], Values<'a>)> {
+    fn advance(&mut self) -> Option<(&'a [u8], Values<'a>)> {
         let [name, count, rest @ ..] = self.lengths else { return None };
         let (name, octets) = self.octets.split_at_checked(*name)?;
         let (lengths, lengths_after) = rest.split_at_checked(*count)?;
@@ -126,7 +126,7 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = (&'a str, Values<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, values) = self.octets()?;
+        let (name, values) = self.advance()?;
         Some((std::str::from_utf8(name).ok()?, values))
     }
 }
@@ -148,10 +148,6 @@ impl Values<'_> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
-    }
-    /// How many octets they have together.
-    pub fn octets(&self) -> usize {
-        self.octets.len()
     }
 }
 
@@ -243,7 +239,7 @@ mod tests {
         let all = [attribute("a", &[b"1", b"", b"22"]), attribute("none", &[]), attribute("", &[b"x"])];
         let entry = Entry::new("cn=a", all.clone());
         assert_eq!(entry.attributes().map(Attribute::from).collect::<Vec<_>>(), all);
-        assert_eq!((entry.raw_dn(), entry.values("A").len(), entry.values("A").octets()), (&b"cn=a"[..], 3, 3));
+        assert_eq!((entry.raw_dn(), entry.values("A").len(), entry.octets()), (&b"cn=a"[..], 3, 13));
         assert_eq!(
             (entry.has("none"), entry.values("NONE").is_empty(), entry.first("")),
             (false, true, Some(&b"x"[..]))
