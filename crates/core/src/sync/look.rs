@@ -66,7 +66,7 @@ impl Looker {
             let mut looked = Vec::with_capacity(people.len());
             for (person, known) in people {
                 looked.push(looker.look(person, known).await);
-                // Whoever writes asks the store for one thing after the other, and must not wait for a page each time.
+                // Under `serve` requests are answered by the same threads.
                 if looked.len().is_multiple_of(LET_OTHERS) {
                     tokio::task::yield_now().await;
                 }

@@ -37,7 +37,7 @@ CREATE TABLE groups (
 -- A link is absent when its entry was not found by the last run that should have found it; see sightings. The hash is of
 -- dn_key, which may be longer than an index takes.
 --
--- Of links and memberships there are more than of all else together, and looking for the other end of each would take a third of a
+-- Of links and memberships there are more than of all else together, and looking for the other end of each would take much of a
 -- first sync. Whoever writes one holds its user and its group, or has just made them; what goes with a user or a group is said
 -- below.
 CREATE TABLE links (
