@@ -2,7 +2,8 @@
 
 use bindery_ldap::codec::{self, MessageCodec};
 use bindery_ldap::control::{
-    ControlValue, DirSyncResponse, PagedResults, PasswordPolicyResponse, SortResult, SyncDone, SyncInfo, SyncState,
+    AccountUsable, ControlValue, DirSyncResponse, PagedResults, PasswordPolicyResponse, SortResult, SyncDone, SyncInfo,
+    SyncState,
 };
 use bindery_ldap::{Dn, Filter, ldif, value};
 use bytes::BytesMut;
@@ -14,6 +15,7 @@ const MAX_MESSAGE: usize = 1 << 16;
 pub fn decode(input: &[u8]) {
     let _ = codec::probe_response(input, MAX_MESSAGE);
     assert!(codec::probe_agreement(input, MAX_MESSAGE), "the two decoders of entries disagree");
+    let _ = AccountUsable::decode(input);
     let _ = PagedResults::decode(input);
     let _ = PasswordPolicyResponse::decode(input);
     let _ = SyncState::decode(input);

@@ -18,7 +18,8 @@ pub struct AccountState {
     /// The password is past its end (ppolicy, `userAccountControl`).
     pub password_expired: bool,
     /// The password is past the end that was noted for it (`passwordExpirationTime`). Whether the server's policy still minds
-    /// only a bind tells, and one that was accepted outweighs it ([`after_bind`](Self::after_bind)).
+    /// a bind tells, and one that was accepted outweighs it ([`after_bind`](Self::after_bind)); and the server itself, where it
+    /// may be asked ([`Source::password_expired`](crate::Source::password_expired)).
     pub password_past: bool,
     /// The password must be changed first (`pwdLastSet` = 0, `pwdReset`).
     pub must_change: bool,

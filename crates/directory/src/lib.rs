@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Inside, from the ground up: `servers` (which server, which connection), `reach` (who reads, and whether an
-//! answer is whole), `people` and `groups` (what is asked), `verdict` and [`account`] (what answers mean),
+//! answer is whole), `people` and `groups` (what is asked), `verdict`, `usability` and [`account`] (what answers mean),
 //! `sign_in`, `change` and `check` (what is done with it), `feed` (everybody at once, and what has changed since; on
 //! exclusive connections from `servers`, as all paged searches).
 
@@ -43,6 +43,7 @@ mod servers;
 mod sign_in;
 mod source;
 mod unique_id;
+mod usability;
 mod verdict;
 
 pub use bindery_ldap::{

@@ -7,7 +7,7 @@ use crate::servers::Servers;
 use crate::settings::Bind;
 use crate::{
     Authentication, DirectoryError, Found, GroupSelector, Known, Memberships, PasswordChange, PasswordCheck, Person,
-    Reader, ServerReport, SourceSettings, Wanted, Whereabouts, change, check, sign_in,
+    Reader, ServerReport, SourceSettings, Wanted, Whereabouts, change, check, sign_in, usability,
 };
 use bindery_ldap::ldif::ChangeRecord;
 use bindery_ldap::{Dn, Entry, Filter, Scope};
@@ -168,6 +168,16 @@ impl Source {
     ) -> Result<Option<Person>, DirectoryError> {
         self.inner.need_service_account("reading somebody again")?;
         people::read(self.inner.service(), &self.inner.settings, unique_id, dn, wanted).await
+    }
+
+    /// Whether the policy in force refuses somebody's password for its age, by the word of the server to those who may ask it
+    /// (account usability control, 389-DS). `None`: it does not say, or not to this service account.
+    ///
+    /// # Errors
+    /// As [`Source::find`].
+    pub async fn password_expired(&self, person: &Person) -> Result<Option<bool>, DirectoryError> {
+        self.inner.need_service_account("asking about a password")?;
+        usability::password_expired(&self.inner.servers, person).await
     }
 
     /// The groups of a person, and what is known of the groups that rules name but that the person is

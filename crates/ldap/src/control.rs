@@ -7,12 +7,14 @@
 use crate::{Error, ber};
 use bytes::Bytes;
 
+mod account_usable;
 mod microsoft;
 mod paging;
 mod password_policy;
 mod sort;
 mod sync;
 
+pub use account_usable::AccountUsable;
 pub use microsoft::{DirSync, DirSyncResponse, ExtendedDn, SearchOptions};
 pub use paging::PagedResults;
 pub use password_policy::{PasswordPolicyError, PasswordPolicyResponse};
@@ -80,6 +82,8 @@ macro_rules! flags {
 flags! {
     /// Asks for password policy information (draft-behera-ldap-password-policy).
     password_policy = "1.3.6.1.4.1.42.2.27.8.5.1";
+    /// Asks what a bind would come to: [`AccountUsable`] comes along with each entry.
+    account_usable = "1.3.6.1.4.1.42.2.27.9.5.8";
     /// Treats referral objects as ordinary entries (RFC 3296).
     manage_dsa_it = "2.16.840.1.113730.3.4.2";
     /// Deletes an entry with all below it.
@@ -143,6 +147,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_refused_without_a_panic(value in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = AccountUsable::decode(&value);
             let _ = PagedResults::decode(&value);
             let _ = PasswordPolicyResponse::decode(&value);
             let _ = SyncState::decode(&value);

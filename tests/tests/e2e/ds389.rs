@@ -90,6 +90,16 @@ fn password_policy() {
     let bindery = corp(&server).bindery();
     refused(&bindery.login("locked", "locked-secret"), "account_locked");
     refused(&bindery.login("expired", "expired-secret"), "password_expired");
+    // Nobody but a bind tells a service account whether an end that was noted still counts, unless it has the right to ask.
+    let unknown = bindery.explain("expired");
+    assert_eq!((unknown.code, &unknown.value()["outcome"]), (0, &"signed_in".into()), "{unknown:?}");
+    assert!(unknown.value()["notes"][0].as_str().unwrap().contains("passwordExpirationTime"), "{unknown:?}");
+    assert_eq!(bindery.explain("ann").value()["notes"], serde_json::json!([]));
+    server.ldapmodify(&format!(
+        "dn: oid=1.3.6.1.4.1.42.2.27.9.5.8,cn=features,cn=config\nchangetype: modify\nadd: aci\n\
+         aci: (targetattr=\"*\")(version 3.0; acl \"ask\"; allow (read) userdn=\"ldap:///{}\";)\n",
+        Ds389::SYNC_DN
+    ));
     refused(&bindery.explain("expired"), "password_expired");
     // The account is none the worse for it.
     let run = completed(&sync(&bindery, &["--dry-run"]));
@@ -109,6 +119,8 @@ fn password_policy() {
     // Where the policy does not mind any more, the server's word counts, and not what it once noted.
     server.ldapmodify("dn: cn=config\nchangetype: modify\nreplace: passwordExp\npasswordExp: off\n");
     signed_in(&bindery.login("expired", "expired-secret"));
+    let explained = bindery.explain("expired");
+    assert_eq!((explained.code, &explained.value()["notes"]), (0, &serde_json::json!([])), "{explained:?}");
 }
 
 /// A group that cannot be read is unknown, never "not a member".

@@ -2,12 +2,12 @@
 
 use super::Engine;
 use super::admit::Entering;
-use super::attempt::Rejection;
+use super::attempt::{Rejection, chain};
 use super::route::{Holder, Route};
 use crate::reconcile::{Reconciled, Standing};
 use crate::rules::{Decision, Facts, Truth, Update, decide};
 use crate::{Outcome, Reason};
-use bindery_directory::Reader;
+use bindery_directory::{AccountState, Reader};
 use bindery_store::{Link, Owner, UserState};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +43,8 @@ pub struct Explanation {
     pub access: AccessView,
     /// Groups in rules that can't be found or used.
     pub unresolved: Vec<String>,
+    /// What only the right password would tell, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// A field.
@@ -109,6 +111,7 @@ impl Explanation {
             permissions: Vec::new(),
             access: AccessView::default(),
             unresolved: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -158,8 +161,9 @@ impl Engine {
 
     async fn explain_person(&self, entering: &Entering<'_>) -> Result<Explanation, Rejection> {
         let (source, person) = (entering.source, entering.person);
-        let (memberships, account) = self.facts(entering, &source.directory, true).await;
+        let (memberships, mut account) = self.facts(entering, &source.directory, true).await;
         let mut explanation = Explanation::blank(None);
+        explanation.notes.extend(judge_password_age(entering, &mut account).await);
         explanation.source = Some(source.slug.clone());
         explanation.dn = Some(person.dn.to_string());
         explanation.unique_id = Some(person.unique_id.clone());
@@ -286,6 +290,26 @@ impl Engine {
         explanation.permissions = view.permissions;
         Ok(explanation)
     }
+}
+
+/// An end that was noted for a password counts if the server says so. Where it does not say, it is told, and refuses nobody: the
+/// policy that set it may be off by now.
+async fn judge_password_age(entering: &Entering<'_>, account: &mut AccountState) -> Option<String> {
+    if !account.password_past {
+        return None;
+    }
+    let said = match entering.source.directory.password_expired(entering.person).await {
+        Ok(Some(expired)) => {
+            account.password_past = expired;
+            return None;
+        }
+        Ok(None) => "the server does not tell the service account (account usability control)".to_owned(),
+        Err(error) => chain(&error),
+    };
+    account.password_past = false;
+    Some(format!(
+        "passwordExpirationTime is past: a sign-in would be refused (password_expired) if the password policy still minds, which is not known: {said}"
+    ))
 }
 
 fn fields(decision: &Decision, stored: Option<&UserState>, update: Update) -> BTreeMap<String, FieldView> {

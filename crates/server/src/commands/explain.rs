@@ -56,6 +56,7 @@ fn people(explanation: &Explanation) -> String {
     if !explanation.unresolved.is_empty() {
         tail.push(("not found", explanation.unresolved.join("; ")));
     }
+    tail.extend(explanation.notes.iter().map(|note| ("note", note.clone())));
     text.push('\n');
     text + &output::pairs(&tail)
 }
