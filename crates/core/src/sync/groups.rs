@@ -2,6 +2,7 @@
 //! once they have left it. What they hang under is in `nesting`.
 
 use super::broken::Broken;
+use super::outcome::Action;
 use super::report::Thing;
 use super::run::Run;
 use crate::reconcile::{self, group_key};
@@ -73,23 +74,17 @@ impl Run<'_> {
         let changes = reconcile::mirror(terms, grant, &snapshot, self.now, &mut || engine.new_id());
         let plan = Plan::from(changes);
         let made = |change: &Change| matches!(change, Change::CreateGroup(new) if new.name == grant.name);
-        let tally = &mut self.report.groups;
         let action = match &plan.changes {
-            changes if changes.is_empty() => {
-                tally.unchanged += 1;
-                return plan;
-            }
-            changes if changes.iter().any(made) => {
-                tally.created += 1;
-                "create"
-            }
-            _ => {
-                tally.updated += 1;
-                "update"
-            }
+            changes if changes.is_empty() => Action::Nothing,
+            changes if changes.iter().any(made) => Action::Create,
+            _ => Action::Update,
         };
-        self.report.change(Thing::Group, &grant.name, action, Vec::new());
-        self.groups.learn(&plan, self.now);
+        // One without a unique ID is met once: no feed tells of it.
+        self.group_became(entries.first().map(String::as_str).unwrap_or_default(), action);
+        if let Some(word) = action.word() {
+            self.report.change(Thing::Group, &grant.name, word, Vec::new());
+            self.groups.learn(&plan, self.now);
+        }
         plan
     }
 

@@ -104,6 +104,7 @@ impl Run<'_> {
                 Ok(None) => drop(self.settled.insert(unique_id)),
                 Err(error @ DirectoryError::Unavailable { .. }) => return Err(error.into()),
                 Err(error) => {
+                    self.report.users.seen += 1;
                     self.report.users.failed += 1;
                     self.report.error(format!("{unique_id}: {}", chain(&error)));
                     self.fails(unique_id);

@@ -19,8 +19,8 @@ const LET_OTHERS: usize = 32;
 
 /// Somebody who was looked at.
 pub(super) enum Looked {
-    /// Nothing has changed since this became of them.
-    Same(Standpoint),
+    /// Nothing has changed since this became of them, by their unique ID.
+    Same(String, Standpoint),
     /// Something may have.
     Decided(Box<Decided>),
 }
@@ -84,7 +84,7 @@ impl Looker {
             self.prints.of(&person, &mut groups, &account)
         });
         if let Some(standpoint) = same(known, fingerprint) {
-            return Looked::Same(standpoint);
+            return Looked::Same(person.unique_id, standpoint);
         }
         let memberships = self.roster.memberships(&person);
         let decision = decide(&self.engine, &self.source, &person, &memberships, &account).await;

@@ -20,6 +20,7 @@ mod links;
 mod live;
 mod look;
 mod nesting;
+mod once;
 mod outcome;
 mod people;
 mod recent;

@@ -1,6 +1,7 @@
 //! People on their way through a run: looked at one by one, and decided where something has changed.
 
 use super::doubt;
+use super::outcome::Action;
 use super::run::Run;
 use crate::Reason;
 use crate::engine::{ActiveSource, Engine};
@@ -44,7 +45,7 @@ impl Run<'_> {
             Reason::AccountConflict | Reason::MissingAttribute => self.failed(person, &refused.detail),
             _ => {
                 tracing::debug!(target: "bindery_core::sync", dn = %person.dn, reason = ?refused.reason, "skipped");
-                self.report.users.skipped += 1;
+                self.became(&person.unique_id, Action::Skip);
             }
         }
     }
@@ -58,6 +59,7 @@ impl Run<'_> {
 
     pub(super) fn failed(&mut self, person: &Person, detail: &str) {
         self.fails(person.unique_id.clone());
+        self.users_once.take_back(&mut self.report.users, &person.unique_id);
         self.report.users.failed += 1;
         self.report.error(format!("{}: {detail}", person.dn));
     }

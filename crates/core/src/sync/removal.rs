@@ -12,7 +12,7 @@ use super::writing::Leaving;
 use crate::config::Removed;
 use crate::engine::chain;
 use crate::reconcile;
-use bindery_store::{Cause, Change, EntityKind, Expected, GroupRef, Owner, Plan, StoreError, User, UserState};
+use bindery_store::{Cause, Change, EntityKind, Expected, GroupRef, Owner, Plan, StoreError, UserState};
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
@@ -281,23 +281,23 @@ impl Run<'_> {
                 && let Some((plan, action)) = self.removal_of(&state)
             {
                 plans.push(plan);
-                removals.push((state.user, action));
+                removals.push((state, action));
             }
         }
         if self.request.dry_run {
-            for (user, action) in &removals {
-                self.removed_user(user, action);
+            for (state, action) in &removals {
+                self.removed_user(state, action);
             }
             return Ok(Vec::new());
         }
         let mut again = Vec::new();
-        for ((user, action), result) in
+        for ((state, action), result) in
             removals.iter().zip(self.engine.store().apply_batch(&plans, self.engine.now()).await?)
         {
             match result {
-                Ok(_) => self.removed_user(user, action),
+                Ok(_) => self.removed_user(state, action),
                 Err(error) if error.is_unavailable() => return Err(error.into()),
-                Err(error) if error.is_conflict() && !last => again.push(user.id),
+                Err(error) if error.is_conflict() && !last => again.push(state.user.id),
                 Err(error) => self.left_undone(&error),
             }
         }
@@ -340,8 +340,11 @@ impl Run<'_> {
     }
 
     /// Counts somebody who was removed.
-    fn removed_user(&mut self, user: &User, action: &'static str) {
-        let tally = &mut self.report.users;
+    fn removed_user(&mut self, state: &UserState, action: &'static str) {
+        let (user, tally) = (&state.user, &mut self.report.users);
+        if let Some(link) = state.link(&self.source.slug) {
+            self.users_once.take_back(tally, &link.unique_id);
+        }
         match action {
             "update" => tally.updated += 1,
             "delete" => tally.deleted += 1,

@@ -264,14 +264,11 @@ impl SyncRun {
         }
     }
 
-    /// Everything is looked at after all: what was written so far stays counted, who was looked at is not counted twice.
+    /// Everything is looked at after all. What was written so far stays counted, apart from a dry run, which wrote nothing.
     pub(super) fn begin_again(&mut self) {
         if self.dry_run {
             *self = Self::begin(self.id, &self.source.clone(), true);
             return;
-        }
-        for tally in [&mut self.users, &mut self.groups] {
-            *tally = Tally { seen: 0, unchanged: 0, skipped: 0, failed: 0, ..*tally };
         }
         (self.outcome, self.reason) = (SyncOutcome::Completed, None);
         self.incomplete.clear();

@@ -7,6 +7,8 @@ use super::index::GroupIndex;
 use super::links::{Gathering, Known, Links};
 use super::look::{Looked, Looker, Looking};
 use super::nesting::Nested;
+use super::once::Once;
+use super::outcome::Action;
 use super::people::Decided;
 use super::report::{IncompleteBase, Mode, SyncRun};
 use super::rosters::Rosters;
@@ -30,6 +32,9 @@ pub(super) struct Run<'a> {
     pub(super) source: Arc<ActiveSource>,
     pub(super) request: SyncRequest<'a>,
     pub(super) report: SyncRun,
+    /// What became of users and of groups, so that each is counted once.
+    pub(super) users_once: Once,
+    pub(super) groups_once: Once,
     pub(super) now: DateTime<Utc>,
     /// What people are decided from is at least as new as this.
     pub(super) read_from: DateTime<Utc>,
@@ -83,6 +88,8 @@ impl<'a> Run<'a> {
             source: source.clone(),
             request,
             report: SyncRun::begin(engine.new_id(), &source.slug, request.dry_run),
+            users_once: Once::default(),
+            groups_once: Once::default(),
             now: engine.now(),
             read_from: engine.now(),
             began: Instant::now(),
@@ -124,8 +131,33 @@ impl Run<'_> {
         let (report, now, began, removed) = (self.report.clone(), self.now, self.began, self.removed);
         // What was removed so far is not removed a second time, and counts. A dry run has removed nobody.
         let already = if self.request.dry_run { self.already } else { self.already.map(|before| before.and(removed)) };
-        *self = Run { report, now, began, removed, already, ..fresh };
+        let (users_once, groups_once) = (std::mem::take(&mut self.users_once), std::mem::take(&mut self.groups_once));
+        *self = Run { report, users_once, groups_once, now, began, removed, already, ..fresh };
         self.report.begin_again();
+        if !self.request.dry_run {
+            self.users_once.begin_again(&mut self.report.users);
+            self.groups_once.begin_again(&mut self.report.groups);
+        }
+    }
+
+    /// Counts what became of somebody who was seen.
+    pub(super) fn became(&mut self, unique_id: &str, action: Action) {
+        let tally = &mut self.report.users;
+        if self.report.mode == Mode::Incremental && !self.request.dry_run {
+            self.users_once.count_and_note(tally, unique_id, action);
+        } else {
+            self.users_once.count(tally, unique_id, action);
+        }
+    }
+
+    /// The same of a group.
+    pub(super) fn group_became(&mut self, unique_id: &str, action: Action) {
+        let tally = &mut self.report.groups;
+        if self.report.mode == Mode::Incremental && !self.request.dry_run {
+            self.groups_once.count_and_note(tally, unique_id, action);
+        } else {
+            self.groups_once.count(tally, unique_id, action);
+        }
     }
 
     /// Reads everybody and everything.
@@ -282,8 +314,8 @@ impl Run<'_> {
     async fn take_in(&mut self, looking: Looking, batch: &mut Vec<Decided>) -> Result<(), Broken> {
         for looked in looking.found().await? {
             match looked {
-                Looked::Same(Standpoint::Written) => self.report.users.unchanged += 1,
-                Looked::Same(Standpoint::Refused) => self.report.users.skipped += 1,
+                Looked::Same(unique_id, Standpoint::Written) => self.became(&unique_id, Action::Nothing),
+                Looked::Same(unique_id, Standpoint::Refused) => self.became(&unique_id, Action::Skip),
                 Looked::Decided(decided) => batch.push(*decided),
             }
             if batch.len() >= BATCH {
@@ -297,6 +329,7 @@ impl Run<'_> {
     pub(super) fn unreadable(&mut self, entry: &Unreadable) {
         if let Some(unique_id) = &entry.unique_id {
             self.users.see(unique_id);
+            self.users_once.take_back(&mut self.report.users, unique_id);
             self.fails(unique_id.clone());
         }
         self.report.users.seen += 1;

@@ -297,15 +297,7 @@ impl Run<'_> {
     }
 
     fn count(&mut self, one: &Planned, plan: &Plan) {
-        let tally = &mut self.report.users;
-        match one.action {
-            Action::Create => tally.created += 1,
-            Action::Update => tally.updated += 1,
-            Action::Nothing => tally.unchanged += 1,
-            Action::Deactivate => tally.deactivated += 1,
-            Action::Reactivate => tally.reactivated += 1,
-            Action::Skip => tally.skipped += 1,
-        }
+        self.became(&one.decided.person.unique_id, one.action);
         let added = plan.changes.iter().filter(|change| matches!(change, Change::AddMembership { .. }));
         self.report.memberships.added += added.count() as u64;
         if self.request.dry_run {

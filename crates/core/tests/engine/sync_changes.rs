@@ -1,5 +1,6 @@
 //! What has changed, and no more: by an incremental run, and live.
 
+use crate::database::{Database, Fault};
 use crate::sync_full::{FULL, sync};
 use crate::world::{Setup, World, dn};
 use bindery_core::engine::SessionState;
@@ -50,6 +51,31 @@ async fn somebody_deleted_is_deactivated_by_an_incremental_run() {
     let run = sync(&world, INCREMENTAL).await;
     assert_eq!((run.mode, run.users.deactivated), (Mode::Incremental, 1), "{run:?}");
     world.ended(&token).await;
+}
+
+/// Whoever was written before a run had to begin again is met again as they are to be, and is still one person.
+#[tokio::test]
+async fn a_run_that_begins_again_counts_everybody_once() {
+    let database = Database::sqlite();
+    let world = World::new(Setup { source: MIRROR.to_owned(), store: Some(database.url()), ..Setup::default() }).await;
+    sync(&world, FULL).await;
+    world.set("mei", "mail", "new@larkspur.example").await;
+    world.hire("newcomer").await;
+    world.delete(&[dn("leo")]).await;
+    let (base, beth) = (company::GROUPS_DN, dn("beth"));
+    let fresh = format!("dn: cn=fresh,{base}\nchangetype: add\nobjectClass: groupOfNames\ncn: fresh\nmember: {beth}\n");
+    world.edit(&fresh).await;
+    world.leave("zoe", "design").await;
+    // The store refuses a removal: no feed tells of it again.
+    database.fail("DELETE", "memberships", "", Fault::Always).await;
+    let run = sync(&world, INCREMENTAL).await;
+    assert!(run.full_because.as_ref().unwrap().contains("could not be carried out"), "{run:?}");
+    let (users, groups) = (run.users, run.groups);
+    assert_eq!((users.created, users.deactivated, users.deleted, users.failed), (1, 1, 0, 0), "{run:?}");
+    assert_eq!(users.created + users.updated + users.unchanged + users.skipped, users.seen, "{run:?}");
+    assert_eq!((groups.created, groups.updated, groups.failed), (1, 0, 0), "{run:?}");
+    assert_eq!(groups.created + groups.unchanged + groups.skipped, groups.seen, "{run:?}");
+    assert_eq!(users.seen, 21, "everybody but leo, once: {run:?}");
 }
 
 /// What stood in somebody's way goes, and no feed tells of that.
