@@ -31,10 +31,28 @@ pub(super) struct Held {
     engine: Engine,
     name: String,
     holder: String,
-    lost: watch::Receiver<bool>,
+    loss: Loss,
     renewal: JoinHandle<()>,
     /// Dropped with it: nobody renews a lease that nobody holds.
     done: oneshot::Sender<()>,
+}
+
+/// Tells of the loss of a lease, to as many as have to know.
+#[derive(Clone)]
+pub(super) struct Loss(watch::Receiver<bool>);
+
+impl Loss {
+    /// Ends when the lease is lost; never, while it is held or once it was given back.
+    pub(super) async fn lost(&mut self) {
+        if self.0.wait_for(|lost| *lost).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether it is lost by now.
+    pub(super) fn is_lost(&self) -> bool {
+        *self.0.borrow()
+    }
 }
 
 /// Takes a lease; `None` where somebody else has it.
@@ -68,10 +86,10 @@ async fn take_as(engine: &Engine, name: String, holder: String) -> Result<Option
     if !engine.store().acquire_lease(&name, &holder, engine.now(), TTL).await? {
         return Ok(None);
     }
-    let (tell, lost) = watch::channel(false);
+    let (tell, loss) = watch::channel(false);
     let (done, is_done) = oneshot::channel();
     let renewal = tokio::spawn(renew(engine.clone(), name.clone(), holder.clone(), asked, is_done, tell));
-    Ok(Some(Held { engine: engine.clone(), name, holder, lost, renewal, done }))
+    Ok(Some(Held { engine: engine.clone(), name, holder, loss: Loss(loss), renewal, done }))
 }
 
 /// Keeps a lease alive, until it is done with. One that could not be renewed for almost as long as it lasts is lost: it
@@ -109,14 +127,17 @@ async fn renew(
 impl Held {
     /// Ends when the lease is lost; never, while it is held.
     pub(super) async fn lost(&mut self) {
-        if self.lost.wait_for(|lost| *lost).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.loss.lost().await;
+    }
+
+    /// For those who have to know of it besides the holder.
+    pub(super) fn loss(&self) -> Loss {
+        self.loss.clone()
     }
 
     /// Gives it back, so that the next one need not wait.
     pub(super) async fn give_back(self) {
-        let Self { engine, name, holder, lost: _, mut renewal, done } = self;
+        let Self { engine, name, holder, loss: _, mut renewal, done } = self;
         // A renewal that is under way would come after the end, and hold the lease for nobody.
         drop(done);
         if timeout(FINISHING, &mut renewal).await.is_err() {

@@ -6,8 +6,7 @@ use super::apart::{Aside, Difference};
 use super::broken::Broken;
 use super::changes::Absorbed;
 use super::doubt;
-use super::lease::{self, Held};
-use super::recent::Recent;
+use super::lease::{self, Held, Loss};
 use super::report::{Mode, SyncOutcome, SyncRun};
 use super::run::Run;
 use super::told::Told;
@@ -78,13 +77,12 @@ impl Engine {
         }
     }
 
-    async fn follow_with(&self, source: &Arc<ActiveSource>, mut held: Held) -> Ended {
-        let (removals, put_off) = (Recent::default(), Duration::ZERO);
-        let mut follower = Follower { engine: self, source, removals, put_off, paused: false };
-        let ended = tokio::select! {
-            ended = follower.run() => ended,
-            () = held.lost() => Ended::LostLease,
-        };
+    /// Follows until another one does, or the source is another one. Whatever is being written then is given up in good
+    /// order: nothing is left under way, nor the lease of those who write.
+    async fn follow_with(&self, source: &Arc<ActiveSource>, held: Held) -> Ended {
+        let mut follower =
+            Follower { engine: self, source, follows: held.loss(), put_off: Duration::ZERO, paused: false };
+        let ended = follower.run().await;
         held.give_back().await;
         ended
     }
@@ -155,7 +153,8 @@ impl Again {
 struct Follower<'a> {
     engine: &'a Engine,
     source: &'a Arc<ActiveSource>,
-    removals: Recent,
+    /// Tells when another one may be following.
+    follows: Loss,
     /// How long the next full run is put off: a feed that is in doubt again and again is no reason to read everything
     /// again and again.
     put_off: Duration,
@@ -170,7 +169,11 @@ impl Follower<'_> {
             if !self.engine.is_current(self.source) {
                 return Ended::Reconfigured;
             }
-            match self.once().await {
+            let done = self.once().await;
+            if self.follows.is_lost() {
+                return Ended::LostLease;
+            }
+            match done {
                 Ok(()) => last_trouble.clear(),
                 Err(broken) => {
                     let detail = chain(&broken);
@@ -187,10 +190,15 @@ impl Follower<'_> {
         }
     }
 
-    /// Waits, unless the source is no longer to be followed like this. Whether it still is.
+    /// Whether it is still this one that follows, and the source is to be followed like this.
+    fn goes_on(&self) -> bool {
+        self.engine.is_current(self.source) && !self.follows.is_lost()
+    }
+
+    /// Waits, for as long as it goes on. Whether it still does.
     async fn wait(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
-        while self.engine.is_current(self.source) {
+        while self.goes_on() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;
@@ -237,10 +245,7 @@ impl Follower<'_> {
         self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
         let request = SyncRequest { full: true, because: Some(why), ..SyncRequest::default() };
         // Nobody asked for it: what it removes counts together with what is removed while following.
-        self.removals = Recent::load(self.engine, self.source).await?;
-        let already = self.removals.sum(self.engine.now());
-        let (run, removed) = self.engine.sync_after(self.source, request, already).await;
-        self.removals.add(self.engine, self.source, removed).await?;
+        let run = self.engine.sync_while(self.source, request, Some(self.follows.clone())).await;
         match run.outcome {
             SyncOutcome::Failed => Err(Broken::Run(run.errors.into_iter().next().unwrap_or_default())),
             _ => Ok(()),
@@ -250,7 +255,6 @@ impl Follower<'_> {
     async fn hear(&mut self, mut changes: Changes) -> Result<(), Broken> {
         let _following = Following::new(&self.source.slug);
         let began = Instant::now();
-        self.removals = Recent::load(self.engine, self.source).await?;
         let mut aside = Aside::load(self.engine, self.source).await?;
         let mut told = Told::default();
         let mut look_aside = tokio::time::interval(self.source.sync.poll);
@@ -276,7 +280,7 @@ impl Follower<'_> {
                     if began.elapsed() > STEADY {
                         self.put_off = Duration::ZERO;
                     }
-                    if !self.engine.is_current(self.source) {
+                    if !self.goes_on() {
                         return Ok(());
                     }
                     if again.is_due(Instant::now()) {
@@ -362,7 +366,6 @@ impl Follower<'_> {
         }
         run.aside = aside;
         run.report.mode = Mode::Incremental;
-        run.already = self.removals.sum(self.engine.now());
         let Some(mut held) = lease::take_as_follower(self.engine, lease::of_runs(self.source)).await? else {
             // What is read meanwhile is newer than what was told: that must not be written over it.
             if let Some(held) = self.lease().await? {
@@ -374,13 +377,15 @@ impl Follower<'_> {
         let limit = self.source.directory.settings().timeouts.sync;
         // That somebody still fails was said the first time.
         let quiet = !again.is_empty();
+        let mut follows = self.follows.clone();
         let done = tokio::select! {
             done = timeout(limit, absorb(&mut run, told, position, again)) => done.unwrap_or(Err(Broken::Timeout(limit))),
             () = held.lost() => Err(Broken::LostLease),
+            () = follows.lost() => Err(Broken::LostLease),
         };
         // Whoever takes the lease next finds nothing under way.
         run.abandon().await;
-        let counted = self.removals.add(self.engine, self.source, run.removed).await;
+        let counted = run.note_removals().await;
         held.give_back().await;
         run.report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         record(&run.report, quiet);
@@ -427,6 +432,7 @@ async fn absorb(
     position: Option<&Position>,
     again: BTreeSet<String>,
 ) -> Result<Absorbed, Broken> {
+    run.counts_together().await?;
     run.look_again(again, &mut told).await?;
     if told.is_empty() {
         // They are gone, or cannot be read: that is all there is to remember.

@@ -41,6 +41,7 @@ use bindery_directory::Kind;
 use bindery_store::SyncRunRecord;
 use broken::Broken;
 use chrono::{DateTime, Utc};
+use lease::Loss;
 use run::Run;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,15 @@ impl Removals {
             memberships: self.memberships + other.memberships,
         }
     }
+
+    /// Those that came after `earlier`.
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            users: self.users.saturating_sub(earlier.users),
+            groups: self.groups.saturating_sub(earlier.groups),
+            memberships: self.memberships.saturating_sub(earlier.memberships),
+        }
+    }
 }
 
 /// How far a run has come.
@@ -94,18 +104,18 @@ pub struct Progress {
 impl Engine {
     /// Makes the store what the directory of one source says. Never fails: how it ended is in the run.
     pub async fn sync(&self, source: &Arc<ActiveSource>, request: SyncRequest<'_>) -> SyncRun {
-        self.sync_after(source, request, Some(Removals::default())).await.0
+        self.sync_while(source, request, None).await
     }
 
-    /// The same where what was removed shortly before counts together with what this run removes, which is the other answer.
-    async fn sync_after(
+    /// The same for a follower: for as long as it has the lease to follow, and what is removed counts together with what was
+    /// removed shortly before.
+    async fn sync_while(
         &self,
         source: &Arc<ActiveSource>,
         request: SyncRequest<'_>,
-        already: Option<Removals>,
-    ) -> (SyncRun, Removals) {
+        mut follows: Option<Loss>,
+    ) -> SyncRun {
         let mut run = Run::new(self, source, request);
-        run.already = already;
         let began = run.now;
         let held = lease::take_from_follower(self, &lease::of_runs(source)).await;
         let mut lease = None;
@@ -113,13 +123,21 @@ impl Engine {
             Ok(Some(mut held)) => {
                 self.record_run(&run.report, began, None).await;
                 let limit = source.directory.settings().timeouts.sync;
+                let together = follows.is_some();
+                let going = async {
+                    if together {
+                        run.counts_together().await?;
+                    }
+                    run.go().await
+                };
                 let done = tokio::select! {
-                    done = tokio::time::timeout(limit, run.go()) => done.unwrap_or(Err(Broken::Timeout(limit))),
+                    done = tokio::time::timeout(limit, going) => done.unwrap_or(Err(Broken::Timeout(limit))),
                     () = held.lost() => Err(Broken::LostLease),
+                    () = lost(follows.as_mut()) => Err(Broken::LostLease),
                 };
                 // Whoever takes the lease next finds nothing under way.
                 run.abandon().await;
-                if let Err(broken) = done {
+                if let Err(broken) = done.and(run.note_removals().await) {
                     broken.tell(&mut run.report);
                 }
                 lease = Some(held);
@@ -127,7 +145,7 @@ impl Engine {
             Ok(None) => run.report.end(SyncOutcome::AlreadyRunning, SyncReason::AlreadyRunning),
             Err(error) => Broken::from(error).tell(&mut run.report),
         }
-        let (mut report, removed) = (run.report, run.removed);
+        let mut report = run.report;
         report.duration_ms = u64::try_from(run.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         measure(&report, report.mode.as_str());
         if report.outcome != SyncOutcome::AlreadyRunning {
@@ -137,7 +155,7 @@ impl Engine {
         if let Some(lease) = lease {
             lease.give_back().await;
         }
-        (report, removed)
+        report
     }
 
     /// Runs are kept, so that people can see what happened. One that cannot be written down counts all the same.
@@ -164,6 +182,14 @@ impl Engine {
             let error = chain(&error);
             tracing::warn!(target: "bindery_core::sync", source = run.source, error, "the run could not be written down");
         }
+    }
+}
+
+/// Ends when a lease is lost; never, where there is none.
+async fn lost(lease: Option<&mut Loss>) {
+    match lease {
+        Some(lease) => lease.lost().await,
+        None => std::future::pending().await,
     }
 }
 

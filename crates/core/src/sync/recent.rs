@@ -1,8 +1,10 @@
 //! What a follower has removed of late: it counts together against `removal_limit`, whoever follows.
 //!
 //! Kept in the store, so that a thousand single deletions are held like one thousand at once even where the follower
-//! changes in between. So do the full runs that a follower makes in doubt. One that somebody else asks for counts for itself
-//! and is not in here.
+//! changes in between, and written there as soon as they were carried out: a follower may be gone a moment later. So do
+//! the full runs that a follower makes in doubt. One that somebody else asks for counts for itself and is not in here.
+//!
+//! Nothing of it is remembered anywhere else.
 
 use super::Removals;
 use super::broken::Broken;
@@ -34,7 +36,7 @@ struct Once {
 }
 
 impl Recent {
-    /// Those of whoever followed before. If they cannot be read nobody knows how many they were, for as long as they
+    /// Those of whoever has followed. If they cannot be read nobody knows how many they were, for as long as they
     /// would have counted.
     pub(super) async fn load(engine: &Engine, source: &ActiveSource) -> Result<Self, Broken> {
         match doubt::kept(engine.store(), source, FEED).await {
@@ -49,19 +51,15 @@ impl Recent {
         }
     }
 
-    /// Counts some more, and remembers them.
-    pub(super) async fn add(
-        &mut self,
-        engine: &Engine,
-        source: &ActiveSource,
-        removals: Removals,
-    ) -> Result<(), Broken> {
+    /// Counts some more of them, together with what others have counted meanwhile.
+    pub(super) async fn add(engine: &Engine, source: &ActiveSource, removals: Removals) -> Result<(), Broken> {
         if removals == Removals::default() {
             return Ok(());
         }
+        let mut recent = Self::load(engine, source).await?;
         let now = engine.now();
-        self.count(removals, now);
-        Ok(engine.store().put_position(&source.slug, FEED, json!(self), now).await?)
+        recent.count(removals, now);
+        Ok(engine.store().put_position(&source.slug, FEED, json!(recent), now).await?)
     }
 
     fn count(&mut self, removals: Removals, now: DateTime<Utc>) {
@@ -82,9 +80,9 @@ impl Recent {
     }
 
     /// All that count now; `None` where nobody knows how many.
-    pub(super) fn sum(&mut self, now: DateTime<Utc>) -> Option<Removals> {
-        self.forget(now);
-        self.0.iter().try_fold(Removals::default(), |sum, one| {
+    pub(super) fn sum(&self, now: DateTime<Utc>) -> Option<Removals> {
+        let counts = |one: &&Once| now - one.at < WINDOW;
+        self.0.iter().filter(counts).try_fold(Removals::default(), |sum, one| {
             let Once { users, groups, memberships, unknown, .. } = *one;
             (!unknown).then(|| sum.and(Removals { users, groups, memberships }))
         })

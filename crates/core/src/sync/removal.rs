@@ -119,6 +119,7 @@ impl Run<'_> {
         if memberships_go {
             self.take_back(&counted).await?;
             self.removed.memberships += counted.len() as u64;
+            self.note_removals().await?;
         }
         if users_go {
             self.remove_users(&gone.users).await?;
@@ -128,6 +129,7 @@ impl Run<'_> {
             let leaving: Vec<_> = leaving.into_iter().filter(|one| groups.contains(&one.group)).collect();
             self.take_back(&leaving).await?;
             self.remove_groups(&groups).await?;
+            self.note_removals().await?;
         }
         if users_go && groups_go && memberships_go {
             return Ok(());
@@ -262,6 +264,7 @@ impl Run<'_> {
             for tries_left in (0..TRIES).rev() {
                 open = self.remove_part(&open, sure, tries_left == 0).await?;
             }
+            self.note_removals().await?;
             if !self.request.dry_run {
                 for user in part {
                     self.engine.forget_user(*user);

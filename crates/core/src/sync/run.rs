@@ -10,6 +10,7 @@ use super::nesting::Nested;
 use super::once::Once;
 use super::outcome::Action;
 use super::people::Decided;
+use super::recent::Recent;
 use super::report::{IncompleteBase, Mode, SyncRun};
 use super::rosters::Rosters;
 use super::writing::{BATCH, Flight, Leaving};
@@ -79,6 +80,8 @@ pub(super) struct Run<'a> {
     pub(super) removed: Removals,
     /// What was removed shortly before, and counts together with that; `None` where nobody knows.
     pub(super) already: Option<Removals>,
+    /// Of a run that a follower makes: what is noted of its removals for whoever follows.
+    pub(super) noted: Option<Removals>,
 }
 
 impl<'a> Run<'a> {
@@ -115,11 +118,27 @@ impl<'a> Run<'a> {
             told_groups: HashSet::new(),
             removed: Removals::default(),
             already: Some(Removals::default()),
+            noted: None,
         }
     }
 }
 
 impl Run<'_> {
+    /// What this run removes counts together with what was removed in the last hour, and with what will be in the next.
+    pub(super) async fn counts_together(&mut self) -> Result<(), Broken> {
+        self.already = Recent::load(&self.engine, &self.source).await?.sum(self.engine.now());
+        self.noted = Some(Removals::default());
+        Ok(())
+    }
+
+    /// Notes what was removed since it was last noted, where it counts together with others.
+    pub(super) async fn note_removals(&mut self) -> Result<(), Broken> {
+        let Some(noted) = self.noted else { return Ok(()) };
+        Recent::add(&self.engine, &self.source, self.removed.since(noted)).await?;
+        self.noted = Some(self.removed);
+        Ok(())
+    }
+
     /// Whether a name may become free at the end of this run.
     pub(super) fn frees_names(&self) -> bool {
         self.source.sync.removed == Removed::Delete && self.postponing
@@ -129,10 +148,11 @@ impl Run<'_> {
     pub(super) fn begin_again(&mut self) {
         let fresh = Run::new(&self.engine, &self.source, self.request);
         let (report, now, began, removed) = (self.report.clone(), self.now, self.began, self.removed);
+        let noted = self.noted;
         // What was removed so far is not removed a second time, and counts. A dry run has removed nobody.
         let already = if self.request.dry_run { self.already } else { self.already.map(|before| before.and(removed)) };
         let (users_once, groups_once) = (std::mem::take(&mut self.users_once), std::mem::take(&mut self.groups_once));
-        *self = Run { report, users_once, groups_once, now, began, removed, already, ..fresh };
+        *self = Run { report, users_once, groups_once, now, began, removed, already, noted, ..fresh };
         self.report.begin_again();
         if !self.request.dry_run {
             self.users_once.begin_again(&mut self.report.users);

@@ -48,6 +48,14 @@ impl Database {
         }
     }
 
+    /// Has everybody wait who writes to a table, until this connection is closed. PostgreSQL only: SQLite has one writer.
+    pub(crate) async fn hold(&self, table: &str) -> PgConnection {
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        let sql = AssertSqlSafe(format!("BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE"));
+        connection.execute(sqlx::raw_sql(sql)).await.unwrap();
+        connection
+    }
+
     /// Has a kind of write refused from now on, `when` the row is such a one.
     pub(crate) async fn fail(&self, verb: &str, table: &str, when: &str, fault: Fault) {
         let when = if when.is_empty() { String::new() } else { format!("WHEN ({when})") };

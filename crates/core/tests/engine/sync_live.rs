@@ -1,5 +1,6 @@
 //! Following a directory: what it may remove, what it says of itself, and how it comes back after an outage.
 
+use crate::database::Database;
 use crate::sync_full::{FULL, sync};
 use crate::world::{Setup, World, dn};
 use bindery_core::Clock;
@@ -8,6 +9,7 @@ use bindery_core::sync::{Progress, SyncOutcome, SyncRequest};
 use bindery_demo_directory::company;
 use bindery_store::{Change, SyncRunRecord};
 use futures::future::BoxFuture;
+use sqlx::Connection as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -116,6 +118,38 @@ async fn what_is_removed_in_doubt_counts_together_with_what_was_before() {
     assert!(active(&world, "sofia").await);
     assert_eq!(sync(&world, FULL).await.users.deactivated, 1, "a person who asks for a run asks for its own count");
     stop(&world, following).await;
+}
+
+/// Another one follows by now: what was being written is given up, what was removed counts for whoever follows, and nobody has
+/// to wait for a lease that nobody uses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_no_longer_follows_leaves_a_count_and_no_lease() {
+    for in_doubt in [false, true] {
+        let database = Database::postgres();
+        let setup = |rules: &str| {
+            let source = format!("{LIVE}{rules}{MIRROR}");
+            Setup { source, store: Some(database.url()), ..Setup::default() }
+        };
+        let world = World::new(setup("")).await;
+        sync(&world, FULL).await;
+        // What comes after the removals.
+        let lists = database.hold("rosters").await;
+        world.leave("zoe", "design").await;
+        if in_doubt {
+            world.reload(&setup("[sources.larkspur.flags]\nis_staff = \"sales\"\n"));
+        }
+        let following = follow(&world);
+        let out = || async { !world.user("zoe").await.unwrap().in_group("design") };
+        until("the membership goes", out).await;
+        database.run("UPDATE leases SET holder = 'another' WHERE name = 'live:larkspur'").await;
+        let lease = async |name: &str| world.engine.store().lease(name, world.clock.now()).await.unwrap();
+        until("the lease is free", || async { lease("sync:larkspur").await.is_none() }).await;
+        let count = world.engine.store().position("larkspur", "removals").await.unwrap().unwrap();
+        assert!(count[0]["memberships"].as_u64() > Some(0), "in doubt {in_doubt}: {count}");
+        assert_eq!(lease("live:larkspur").await.unwrap().holder, "another");
+        lists.close().await.unwrap();
+        stop(&world, following).await;
+    }
 }
 
 /// Notes the addresses that are decided for leo.
