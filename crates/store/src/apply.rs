@@ -1,6 +1,7 @@
 //! The one door for changes: a plan becomes a transaction.
 
 mod bulk;
+mod bundle;
 mod changes;
 mod guards;
 mod queue;
@@ -10,11 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::db::{Arg, Db, Statement, Tx, args};
+use crate::db::{Arg, Db, Tx, args};
 use crate::users::user_columns;
 use crate::{Applied, Change, Plan, Store, StoreError, User};
 
 use bulk::Bulk;
+use bundle::{Bundle, parts};
 pub(crate) use queue::Queue;
 
 const MOVED: &str = "the user was changed or removed meanwhile";
@@ -34,8 +36,8 @@ struct Run<'a> {
     dirty: BTreeSet<Uuid>,
     /// Users whose sign-in is among the statements already.
     signed_in: BTreeSet<Uuid>,
-    /// Statements that wait to be run together: nobody reads what they answer but how many rows they touched.
-    pending: Vec<(Statement, Option<&'static str>)>,
+    /// Statements that wait to be run together, those of each plan by themselves.
+    pending: Vec<Bundle>,
     applied: Applied,
 }
 
@@ -198,25 +200,39 @@ async fn alone(db: &Db, plan: &Plan, now: DateTime<Utc>) -> Result<Applied, Stor
 }
 
 async fn run(tx: &mut Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Applied, StoreError> {
-    let mut run = Run {
-        tx,
-        now,
-        users: BTreeMap::new(),
-        dirty: BTreeSet::new(),
-        signed_in: BTreeSet::new(),
-        pending: Vec::new(),
-        applied: Applied::default(),
-    };
-    run.take_users(plan).await?;
-    for change in &plan.changes {
-        run.change(change).await?;
-    }
-    run.write_users();
+    let mut run = Run::new(tx);
+    let applied = run.plan(plan, now).await?;
     run.flush().await?;
-    Ok(run.applied)
+    Ok(applied)
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(tx: &'a mut Tx) -> Self {
+        Self {
+            tx,
+            now: DateTime::UNIX_EPOCH,
+            users: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            signed_in: BTreeSet::new(),
+            pending: Vec::new(),
+            applied: Applied::default(),
+        }
+    }
+
+    /// Carries out a plan; some of its statements may wait for [`flush`](Self::flush).
+    async fn plan(&mut self, plan: &Plan, now: DateTime<Utc>) -> Result<Applied, StoreError> {
+        self.now = now;
+        self.pending.push(Bundle::default());
+        self.take_users(plan).await?;
+        for change in &plan.changes {
+            self.change(change).await?;
+        }
+        self.write_users();
+        self.users.clear();
+        self.signed_in.clear();
+        Ok(std::mem::take(&mut self.applied))
+    }
+
     /// Locks every user that the plan rests on or changes, in the order of their IDs, and checks their versions.
     async fn take_users(&mut self, plan: &Plan) -> Result<(), StoreError> {
         let created: BTreeSet<Uuid> = plan
@@ -265,6 +281,7 @@ impl Run<'_> {
     }
 
     async fn take_user(&mut self, id: Uuid, version: Option<i64>, bump: bool) -> Result<(), StoreError> {
+        self.flush().await?;
         // An UPDATE even where nothing moves: it locks the row, so that the check still holds when we commit.
         let sql = concat!(
             "UPDATE users SET version = users.version + $2, updated_at = CASE WHEN $2 = 0 THEN users.updated_at ELSE $3 END \
@@ -290,20 +307,27 @@ impl Run<'_> {
 
     /// A statement for later; `or` is the conflict if it touches no row.
     fn later(&mut self, sql: &'static str, args: Vec<Arg>, or: Option<&'static str>) {
-        self.pending.push((Statement::new(sql, args), or));
+        if self.pending.is_empty() {
+            self.pending.push(Bundle::default());
+        }
+        if let Some(bundle) = self.pending.last_mut() {
+            bundle.push(sql, args, or);
+        }
     }
 
     /// Runs what waits. Whatever reads has to do this first.
     async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.pending.is_empty() {
-            return Ok(());
+        for part in parts(std::mem::take(&mut self.pending)) {
+            let (statements, needed): (Vec<_>, Vec<_>) = part.into_iter().flat_map(Bundle::into_statements).unzip();
+            if statements.is_empty() {
+                continue;
+            }
+            let counts = self.tx.execute_all(statements).await?;
+            if let Some(or) = counts.iter().zip(needed).find_map(|(count, or)| or.filter(|_| *count == 0)) {
+                return Err(StoreError::conflict(or));
+            }
         }
-        let (statements, needed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending).into_iter().unzip();
-        let counts = self.tx.execute_all(statements).await?;
-        match counts.iter().zip(needed).find_map(|(count, or)| or.filter(|_| *count == 0)) {
-            Some(or) => Err(StoreError::conflict(or)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn write_users(&mut self) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{Deactivation, Flags, Link, NewAudit, NewSession, NewUser, Owner, PasswordHash, TokenHash};
@@ -163,6 +164,16 @@ pub enum Change {
     Link(Link),
     /// New DN, fingerprint, given fields and time of a link that exists. Does not move the user's version.
     UpdateLink(Link),
+    /// Remember that a user's entry was read, and that what is stored of their link is still so. Does not move the user's
+    /// version.
+    Seen {
+        /// The user.
+        user: Uuid,
+        /// Slug of the source.
+        source: String,
+        /// When the directory was asked.
+        at: DateTime<Utc>,
+    },
     /// Untie a user or group from its entry or entries in a source.
     Unlink {
         /// The user's or group's local ID.

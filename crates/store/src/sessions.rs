@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::db::{Row, args};
-use crate::snapshot::{joined_links, link_columns};
+use crate::snapshot::link_columns;
 use crate::users::user_columns;
 use crate::{Session, SessionWithUser, Store, StoreError, TokenHash};
 
@@ -62,7 +62,8 @@ impl Store {
         let rows = self.db.rows(sql, args![token, now]).await?;
         let Some(first) = rows.first() else { return Ok(None) };
         let (session, user) = (first.session()?, first.user()?);
-        Ok(Some(SessionWithUser { session, user, links: joined_links(&rows)? }))
+        let links = rows.iter().filter_map(|row| row.joined_link().transpose()).collect::<Result<_, _>>()?;
+        Ok(Some(SessionWithUser { session, user, links }))
     }
 
     /// Keeps a session alive until `idle_expires_at`, unless it has ended or was used after `stale_before` already, so

@@ -76,18 +76,36 @@ macro_rules! membership_query {
     };
 }
 
-/// The links of a left join: a user without any has one row without one.
-pub(crate) fn joined_links(rows: &[Row]) -> Result<Vec<Link>, StoreError> {
-    let mut links = Vec::with_capacity(rows.len());
+pub(crate) use membership_query;
+
+/// Users, by name, from rows of a user and a link each, and rows of their memberships. A user without any link has one row
+/// without one.
+pub(crate) fn joined_states(rows: &[Row], memberships: &[Row]) -> Result<Vec<UserState>, StoreError> {
+    let mut states: HashMap<Uuid, UserState> = HashMap::with_capacity(rows.len());
     for row in rows {
-        if row.get::<Option<String>>("link_kind")?.is_some() {
-            links.push(row.link()?);
-        }
+        let state = match states.entry(row.get("id")?) {
+            Entry::Occupied(state) => state.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(UserState { user: row.user()?, links: Vec::new(), memberships: Vec::new() })
+            }
+        };
+        state.links.extend(row.joined_link()?);
     }
-    Ok(links)
+    let mut states: Vec<UserState> = states.into_values().collect();
+    states.sort_unstable_by(|a, b| a.user.username_key.cmp(&b.user.username_key));
+    for state in &mut states {
+        sort_links(&mut state.links);
+    }
+    give_memberships(&mut states, memberships)?;
+    Ok(states)
 }
 
 impl Row {
+    /// The link of a left join, if there is one.
+    pub(crate) fn joined_link(&self) -> Result<Option<Link>, StoreError> {
+        self.get::<Option<String>>("link_kind")?.map(|_| self.link()).transpose()
+    }
+
     /// A link from [`link_columns`].
     pub(crate) fn link(&self) -> Result<Link, StoreError> {
         let user: Option<Uuid> = self.get("link_user_id")?;
@@ -123,6 +141,18 @@ impl Store {
         Ok(snapshots.into_iter().next().unwrap_or_default())
     }
 
+    /// The same where whoever the entry concerns was read before: if they are linked to it under the name that it has, only
+    /// the groups are still to be read. Whatever changed about them since moved their version.
+    pub async fn snapshot_of(&self, request: &SnapshotRequest, known: &UserState) -> Result<Snapshot, StoreError> {
+        let linked = known.link(&request.source).is_some_and(|link| link.unique_id == request.unique_id);
+        if !linked || known.user.username_key != request.username_key || request.email_key.is_some() {
+            return self.snapshot(request).await;
+        }
+        let groups = self.groups_of_requests(&request.source, std::slice::from_ref(request)).await?;
+        let state = Some(known.clone());
+        Ok(Snapshot { linked: state.clone(), by_username: state, by_email: Vec::new(), groups: groups.by(request) })
+    }
+
     /// Reads what decisions about several entries need: for each request what [`Store::snapshot`] would give. A thousand
     /// entries take little more than one.
     pub async fn snapshots(&self, requests: &[SnapshotRequest]) -> Result<Vec<Snapshot>, StoreError> {
@@ -141,23 +171,17 @@ impl Store {
         let states = self.concerned(source, requests).await?;
         let found = Found::new(source, &states);
 
-        let keys: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_keys).collect();
-        let by_key: Vec<Arc<GroupState>> = self.groups_by_key(keys).await?.into_iter().map(Arc::new).collect();
-        let entries: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_entries).collect();
-        let by_entry = self.groups_by_entry(source, entries).await?;
-        let by_entry: Vec<Arc<GroupState>> = by_entry.into_iter().map(Arc::new).collect();
-
-        let snapshot = |request: &SnapshotRequest| {
-            let mut snapshot = found.by(request);
-            let named = by_key.iter().filter(|state| request.group_keys.contains(&state.group.name_key));
-            let tied = |link: &Link| link.source == source && request.group_entries.contains(&link.unique_id);
-            let linked = by_entry.iter().filter(|state| state.links.iter().any(tied));
-            let groups: BTreeMap<&str, &Arc<GroupState>> =
-                named.chain(linked).map(|state| (state.group.name_key.as_str(), state)).collect();
-            snapshot.groups = groups.into_values().cloned().collect();
-            snapshot
-        };
+        let groups = self.groups_of_requests(source, requests).await?;
+        let snapshot = |request: &SnapshotRequest| Snapshot { groups: groups.by(request), ..found.by(request) };
         Ok(requests.iter().map(snapshot).collect())
+    }
+
+    async fn groups_of_requests(&self, source: &str, requests: &[SnapshotRequest]) -> Result<FoundGroups, StoreError> {
+        let keys: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_keys).collect();
+        let entries: BTreeSet<&String> = requests.iter().flat_map(|request| &request.group_entries).collect();
+        let named = self.groups_by_key(keys).await?.into_iter().map(Arc::new).collect();
+        let tied = self.groups_by_entry(source, entries).await?.into_iter().map(Arc::new).collect();
+        Ok(FoundGroups { named, tied })
     }
 
     /// Users with their links and memberships, by name. For one person all of it in one go: the second statement would cost
@@ -213,23 +237,7 @@ impl Store {
         let mut answers = self.db.rows_of_all(statements.into(), how_many).await?.into_iter();
         let (rows, memberships) = (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
 
-        let mut states: HashMap<Uuid, UserState> = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let state = match states.entry(row.get("id")?) {
-                Entry::Occupied(state) => state.into_mut(),
-                Entry::Vacant(place) => {
-                    place.insert(UserState { user: row.user()?, links: Vec::new(), memberships: Vec::new() })
-                }
-            };
-            state.links.extend(joined_links(std::slice::from_ref(row))?);
-        }
-        let mut states: Vec<UserState> = states.into_values().collect();
-        states.sort_unstable_by(|a, b| a.user.username_key.cmp(&b.user.username_key));
-        for state in &mut states {
-            sort_links(&mut state.links);
-        }
-        give_memberships(&mut states, &memberships)?;
-        Ok(states)
+        joined_states(&rows, &memberships)
     }
 
     /// Adds links and memberships to users.
@@ -322,6 +330,23 @@ fn by_end(links: Vec<Link>) -> HashMap<Uuid, Vec<Link>> {
 
 fn sort_links(links: &mut [Link]) {
     links.sort_unstable_by(|a, b| (&a.source, &a.unique_id).cmp(&(&b.source, &b.unique_id)));
+}
+
+/// Groups by whatever a request may know of them.
+struct FoundGroups {
+    named: Vec<Arc<GroupState>>,
+    tied: Vec<Arc<GroupState>>,
+}
+
+impl FoundGroups {
+    fn by(&self, request: &SnapshotRequest) -> Vec<Arc<GroupState>> {
+        let named = self.named.iter().filter(|state| request.group_keys.contains(&state.group.name_key));
+        let entry = |link: &Link| link.source == request.source && request.group_entries.contains(&link.unique_id);
+        let tied = self.tied.iter().filter(|state| state.links.iter().any(entry));
+        let groups: BTreeMap<&str, &Arc<GroupState>> =
+            named.chain(tied).map(|state| (state.group.name_key.as_str(), state)).collect();
+        groups.into_values().cloned().collect()
+    }
 }
 
 /// Users by whatever a request may know of them.

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use crate::db::{Row, Statement, args};
 use crate::how_many::HowMany;
-use crate::snapshot::{joined_links, link_columns};
+use crate::snapshot::{joined_states, link_columns, membership_query};
 use crate::throttle::Failures;
-use crate::{Deactivation, Flags, Limit, Link, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
+use crate::{Deactivation, Flags, Limit, PasswordHash, Store, StoreError, User, UserFilter, UserState, guard};
 
 /// The columns of a user, for a query on `users`.
 macro_rules! user_columns {
@@ -71,25 +71,20 @@ impl Store {
         self.db.row(sql, args![username_key]).await?.map(|row| row.user()).transpose()
     }
 
-    /// The user with this folded name and their links, from one query.
-    pub async fn user_with_links(&self, username_key: &str) -> Result<Option<(User, Vec<Link>)>, StoreError> {
-        let answers = self.db.rows_of_all(vec![with_links(username_key)], HowMany::Few).await?;
-        first_with_links(&answers.into_iter().next().unwrap_or_default())
-    }
-
-    /// The same with [`Store::failures_of`], all in one go: what a sign-in has to know first.
+    /// The user with this folded name, with links and memberships, and [`Store::failures_of`], all in one go: what a sign-in
+    /// has to know first.
     pub async fn user_and_failures(
         &self,
         username_key: &str,
         limits: &[Limit],
         window: Duration,
         now: DateTime<Utc>,
-    ) -> Result<(Option<(User, Vec<Link>)>, Vec<usize>), StoreError> {
+    ) -> Result<(Option<UserState>, Vec<usize>), StoreError> {
         let failures = Failures::of(limits, window, now);
-        let answers = self.db.rows_of_all(vec![with_links(username_key), failures.statement()], HowMany::Few).await?;
-        let mut answers = answers.into_iter();
-        let user = first_with_links(&answers.next().unwrap_or_default())?;
-        Ok((user, failures.count(&answers.next().unwrap_or_default())?))
+        let statements = by_name(username_key).into_iter().chain([failures.statement()]).collect();
+        let mut answers = self.db.rows_of_all(statements, HowMany::Few).await?.into_iter();
+        let state = first_state(&mut answers)?;
+        Ok((state, failures.count(&answers.next().unwrap_or_default())?))
     }
 
     /// The user linked to an entry.
@@ -128,10 +123,8 @@ impl Store {
 
     /// The user with this folded name, with links and memberships.
     pub async fn user_state_by_username(&self, username_key: &str) -> Result<Option<UserState>, StoreError> {
-        match self.user_by_username(username_key).await? {
-            Some(user) => Ok(self.states(vec![user]).await?.into_iter().next()),
-            None => Ok(None),
-        }
+        let answers = self.db.rows_of_all(by_name(username_key).into(), HowMany::Few).await?;
+        first_state(&mut answers.into_iter())
     }
 
     /// A page of users.
@@ -173,20 +166,23 @@ impl Store {
     }
 }
 
-fn with_links(username_key: &str) -> Statement {
-    let sql = concat!(
+/// What [`first_state`] reads. Users come first: whatever changes after that moves their version.
+fn by_name(username_key: &str) -> [Statement; 2] {
+    let users = concat!(
         "SELECT ",
         user_columns!(),
         ", ",
         link_columns!(),
-        " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.username_key = $1 ORDER BY l.source"
+        " FROM users LEFT JOIN links l ON l.user_id = users.id WHERE users.username_key = $1"
     );
+    let memberships = concat!(membership_query!(), " WHERE m.user_id = (SELECT id FROM users WHERE username_key = $1)");
     // Nobody's name is empty.
     let key = if guard::findable(username_key) { username_key } else { "" };
-    Statement::new(sql, args![key])
+    [users, memberships].map(|sql| Statement::new(sql, args![key]))
 }
 
-fn first_with_links(rows: &[Row]) -> Result<Option<(User, Vec<Link>)>, StoreError> {
-    let Some(first) = rows.first() else { return Ok(None) };
-    Ok(Some((first.user()?, joined_links(rows)?)))
+/// The one user that there is at most.
+fn first_state(answers: &mut impl Iterator<Item = Vec<Row>>) -> Result<Option<UserState>, StoreError> {
+    let (users, memberships) = (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
+    Ok(joined_states(&users, &memberships)?.into_iter().next())
 }

@@ -10,7 +10,7 @@ use crate::reconcile::{self, Reconciled, Terms, ends_sessions};
 use crate::rules::{Decision, Facts, Refused, decide};
 use crate::token::Token;
 use bindery_directory::{AccountState, Memberships, Person, Reader, Source, account};
-use bindery_store::{Cause, Change, Link, Plan, UserState};
+use bindery_store::{Cause, Change, Link, Plan, Snapshot, UserState};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub(crate) struct Entering<'a> {
     pub(crate) typed: Option<&'a str>,
     /// When the directory was asked for the entry: it is at most as new as that.
     pub(crate) read_at: DateTime<Utc>,
+    /// Whoever has the typed name, where that was read on the way here.
+    pub(crate) known: Option<&'a UserState>,
 }
 
 /// Somebody who was let in, all of it written.
@@ -53,7 +55,8 @@ impl Engine {
         for _ in 1..TRIES {
             let read_at = self.now();
             let person = self.read_once_more(&entering).await.map_err(located)?;
-            let again = Entering { person: &person, read_at, accepted: entering.accepted.clone(), ..entering };
+            let again =
+                Entering { person: &person, read_at, accepted: entering.accepted.clone(), known: None, ..entering };
             // Clocks of replicas differ: only what is written from now on is a reason to read a third time.
             let directory = source.directory.afresh();
             if let Some(admitted) = self.admit_once(&again, &directory, false, finish).await.map_err(located)? {
@@ -177,7 +180,8 @@ impl Engine {
         }
     }
 
-    /// The plan for a decision against what is stored now, and whoever is linked to the entry.
+    /// The plan for a decision against what is stored, and whoever is linked to the entry. What was read on the way here will do
+    /// for a plan, which is not carried out if they have moved since; a refusal rests on what is so now.
     pub(crate) async fn reconcile(
         &self,
         entering: &Entering<'_>,
@@ -186,11 +190,19 @@ impl Engine {
     ) -> Result<(Reconciled, Option<UserState>), Rejection> {
         let (source, person) = (entering.source, entering.person);
         let terms = Terms { admit, ..source.terms() };
-        let snapshot = self.store().snapshot(&reconcile::request(terms, person, decision)).await?;
-        let mut ids = || self.new_id();
-        let reconciled = reconcile::reconcile(terms, person, decision, &snapshot, entering.read_at, &mut ids)
-            .map_err(|refused| Rejection::refused(refused.reason, refused.detail))?;
-        Ok((reconciled, snapshot.linked))
+        let request = reconcile::request(terms, person, decision);
+        let against = |snapshot: Snapshot| {
+            let mut ids = || self.new_id();
+            let reconciled = reconcile::reconcile(terms, person, decision, &snapshot, entering.read_at, &mut ids);
+            reconciled.map(|reconciled| (reconciled, snapshot.linked))
+        };
+        if let Some(known) = entering.known
+            && let Ok(reconciled) = against(self.store().snapshot_of(&request, known).await?)
+        {
+            return Ok(reconciled);
+        }
+        against(self.store().snapshot(&request).await?)
+            .map_err(|refused| Rejection::refused(refused.reason, refused.detail))
     }
 
     /// Somebody who may no longer come in loses their sessions, and what is certain of them is written.

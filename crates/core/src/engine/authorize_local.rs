@@ -1,16 +1,15 @@
 //! Local people whose name a directory knows too: their directory groups give permissions, no membership is written.
 
 use super::attempt::chain;
-use super::route::Holder;
 use super::{ActiveSource, Engine};
 use bindery_directory::{Found, Reader};
-use bindery_store::{Change, Field, Plan};
+use bindery_store::{Change, Field, Plan, UserState};
 use std::collections::BTreeSet;
 
 impl Engine {
     /// Writes down what the directory groups of a local person's namesake are. A directory that cannot answer gives and
     /// takes nothing.
-    pub(crate) async fn authorize_local(&self, state: &Holder, plan: &mut Plan) {
+    pub(crate) async fn authorize_local(&self, state: &UserState, plan: &mut Plan) {
         if let Ok(live) = self.groups_of_namesake(&state.user.username).await
             && state.user.live_groups != live
         {

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::admit::Entering;
 use super::attempt::{Rejection, chain};
-use super::route::{Holder, Route};
+use super::route::Route;
 use crate::reconcile::{Reconciled, Standing};
 use crate::rules::{Decision, Facts, Truth, Update, decide};
 use crate::{Outcome, Reason};
@@ -153,6 +153,7 @@ impl Engine {
                     accepted: None,
                     typed: Some(name),
                     read_at,
+                    known: None,
                 };
                 self.explain_person(&entering).await
             }
@@ -261,7 +262,7 @@ impl Engine {
         Ok(self.store().permissions_of_groups(&keys).await?)
     }
 
-    async fn explain_local(&self, state: Holder) -> Result<Explanation, Rejection> {
+    async fn explain_local(&self, state: UserState) -> Result<Explanation, Rejection> {
         let mut explanation = Explanation::blank(None);
         if !state.user.is_active() {
             let detail = "the local account is deactivated".to_owned();

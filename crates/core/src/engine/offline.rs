@@ -4,12 +4,11 @@
 use super::admission::Admission;
 use super::admit::Admitted;
 use super::attempt::{Attempt, Rejection, chain};
-use super::route::Holder;
 use super::{ActiveSource, Engine};
 use crate::Reason;
 use crate::password::Verdict;
 use bindery_directory::DirectoryError;
-use bindery_store::{PasswordHash, Plan};
+use bindery_store::{PasswordHash, Plan, UserState};
 
 impl Engine {
     /// The answer while a directory cannot be asked: `unavailable`, unless something local can vouch.
@@ -17,7 +16,7 @@ impl Engine {
         &self,
         attempt: &Attempt,
         source: &ActiveSource,
-        held: Option<&Holder>,
+        held: Option<&UserState>,
         error: DirectoryError,
     ) -> Result<Admitted, Rejection> {
         let detail = chain(&error);
@@ -65,7 +64,7 @@ impl Engine {
     }
 
     /// Hashes that may vouch for somebody: a verifier that is not too old, and a local password.
-    async fn vouchers(&self, source: &ActiveSource, held: &Holder) -> Result<Vec<PasswordHash>, Rejection> {
+    async fn vouchers(&self, source: &ActiveSource, held: &UserState) -> Result<Vec<PasswordHash>, Rejection> {
         let mut hashes = Vec::new();
         if let Some(kept_for) = source.passwords.offline
             && let Some((hash, made)) = self.store().verifier(held.user.id, &source.slug).await?

@@ -2,14 +2,14 @@
 //! `passwords.write_back` is on.
 
 use super::attempt::{Rejection, Via, chain};
-use super::route::{Holder, Route};
+use super::route::Route;
 use super::sign_in::level;
 use super::throttle;
 use super::turn::Turn;
 use super::{ActiveSource, Engine};
 use crate::password::Verdict;
 use bindery_directory::{Dn, PasswordChange as DirectoryAnswer, PasswordCheck, Person};
-use bindery_store::{Change, Limit, PasswordHash, Plan};
+use bindery_store::{Change, Limit, PasswordHash, Plan, UserState};
 use secrecy::{ExposeSecret, SecretString};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Engine {
 
     async fn change_local(
         &self,
-        user: Holder,
+        user: UserState,
         old: &SecretString,
         new: &SecretString,
     ) -> Result<PasswordChange, Rejection> {

@@ -6,24 +6,11 @@ use super::{ActiveSource, Engine};
 use crate::Reason;
 use crate::name::{self, Asked, Domain};
 use crate::reconcile::username_key;
-use bindery_store::{Link, User};
+use bindery_store::UserState;
 use std::sync::Arc;
 
 /// Longer names are nobody's.
 const MAX_NAME: usize = 512;
-
-/// Who has a name in the store.
-pub(crate) struct Holder {
-    pub(crate) user: User,
-    pub(crate) links: Vec<Link>,
-}
-
-impl Holder {
-    /// Their link into one source.
-    pub(crate) fn link(&self, source: &str) -> Option<&Link> {
-        self.links.iter().find(|link| link.source == source)
-    }
-}
 
 /// A typed name, read but not looked up.
 pub(crate) struct Sought {
@@ -37,9 +24,9 @@ pub(crate) struct Sought {
 /// Where to look.
 pub(crate) enum Route {
     /// These sources, one after the other, each for these names; `held` is who has the name in the store.
-    Sources { sources: Vec<Arc<ActiveSource>>, names: Vec<String>, held: Option<Box<Holder>> },
+    Sources { sources: Vec<Arc<ActiveSource>>, names: Vec<String>, held: Option<Box<UserState>> },
     /// A local account with a password and no link.
-    Local(Box<Holder>),
+    Local(Box<UserState>),
 }
 
 impl Engine {
@@ -56,7 +43,7 @@ impl Engine {
     /// Where a typed name is looked up. Asks the store, never a directory.
     pub(crate) async fn route(&self, typed: &str) -> Result<Route, Rejection> {
         let sought = self.sought(typed)?;
-        let held = self.store().user_with_links(&sought.key).await?;
+        let held = self.store().user_state_by_username(&sought.key).await?;
         self.route_of(sought, held)
     }
 
@@ -84,8 +71,8 @@ impl Engine {
     }
 
     /// Where to look for a name that these have in the store.
-    pub(crate) fn route_of(&self, sought: Sought, held: Option<(User, Vec<Link>)>) -> Result<Route, Rejection> {
-        let held = held.map(|(user, links)| Box::new(Holder { user, links }));
+    pub(crate) fn route_of(&self, sought: Sought, held: Option<UserState>) -> Result<Route, Rejection> {
+        let held = held.map(Box::new);
         let Sought { source, names, .. } = sought;
         if let Some(source) = source {
             let held = held.filter(|held| held.link(&source.slug).is_some());

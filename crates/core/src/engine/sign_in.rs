@@ -3,7 +3,7 @@
 use super::admission::Admission;
 use super::admit::{Admitted, Entering};
 use super::attempt::{Attempt, Rejection, SignIn, Via, chain};
-use super::route::{Holder, Route};
+use super::route::Route;
 use super::turn::Turn;
 use super::{ActiveSource, Engine, session};
 use crate::events::Event;
@@ -13,7 +13,7 @@ use crate::{Outcome, Reason};
 use bindery_directory::{
     AccountState, Authentication, DirectoryError, Found, PasswordCheck, Person, Reader, Refusal, Whereabouts,
 };
-use bindery_store::{Change, NewAudit, PasswordHash, Plan};
+use bindery_store::{Change, NewAudit, PasswordHash, Plan, UserState};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use std::time::Duration;
@@ -81,7 +81,7 @@ impl Engine {
         turn: &mut Turn,
         source: &ActiveSource,
         names: &[String],
-        held: Option<&Holder>,
+        held: Option<&UserState>,
     ) -> Result<Option<Admitted>, Rejection> {
         let names = match names.last() {
             // A bind as somebody who is not there looks like a wrong password, so that only one name can be tried: the
@@ -120,6 +120,7 @@ impl Engine {
                 accepted: Some(state),
                 typed: Some(&attempt.username),
                 read_at: checked.read_at,
+                known: held,
             };
             let verifier = self.verifier_of(attempt, source).await;
             let finish = |admission: &Admission, plan: &mut Plan| {
@@ -192,7 +193,7 @@ impl Engine {
         }
     }
 
-    async fn by_local_password(&self, attempt: &Attempt, user: Holder) -> Result<Admitted, Rejection> {
+    async fn by_local_password(&self, attempt: &Attempt, user: UserState) -> Result<Admitted, Rejection> {
         let stored = user.user.password_hash.as_ref().map_or("", PasswordHash::expose);
         let verdict = self.passwords().verify(&attempt.password, stored).await?;
         if verdict == Verdict::Wrong {

@@ -8,7 +8,7 @@
 
 use super::attempt::Rejection;
 use crate::Reason;
-use bindery_store::{Limit, Link, Store, StoreError, Throttle, ThrottleKind, User};
+use bindery_store::{Limit, Store, StoreError, Throttle, ThrottleKind, UserState};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -144,7 +144,7 @@ impl Glance {
         username_key: &str,
         window: Duration,
         now: DateTime<Utc>,
-    ) -> Result<Option<(User, Vec<Link>)>, StoreError> {
+    ) -> Result<Option<UserState>, StoreError> {
         let limits = &self.visit.limits;
         let (held, failures) = store.user_and_failures(username_key, limits, window, now).await?;
         self.failures = failures;

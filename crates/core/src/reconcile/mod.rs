@@ -78,7 +78,8 @@ impl Reconciled {
             _ => false,
         };
         if !self.plan.changes.iter().any(written) {
-            self.plan.changes.push(Change::UpdateLink(self.link));
+            let Link { source, last_seen, .. } = self.link;
+            self.plan.changes.push(Change::Seen { user: self.user, source, at: last_seen });
         }
         // Nothing to change is a finding, too: whoever was shut out since may not come in by it.
         self.plan.expected = self.against.into_iter().collect();

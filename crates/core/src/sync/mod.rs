@@ -7,13 +7,11 @@
 //! Nothing in here decides what an entry is worth: that is for [`rules`](crate::rules) and
 //! [`reconcile`](crate::reconcile). And nothing in here is remembered of an error.
 
-mod again;
 mod apart;
 mod brakes;
 mod broken;
 mod changes;
 mod doubt;
-mod follower;
 mod groups;
 mod incremental;
 mod index;
@@ -27,7 +25,6 @@ mod outcome;
 mod people;
 mod recent;
 mod removal;
-mod removing;
 mod report;
 mod rosters;
 mod run;

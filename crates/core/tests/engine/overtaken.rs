@@ -68,6 +68,25 @@ async fn who_is_shut_out_while_they_come_in_stays_out() {
     }
 }
 
+/// What was read of somebody before their password was tried is no reason to refuse them afterwards.
+#[tokio::test]
+async fn who_is_let_in_again_while_they_come_in_is_in() {
+    let (world, between) = world().await;
+    sync(&world, FULL).await;
+    let leo = world.user("leo").await.unwrap().id;
+    let store = world.engine.store();
+    store.apply(&Plan::deactivate(leo), world.clock.now()).await.unwrap();
+    assert_refused(&world.sign_in("leo", PASSWORD).await, Reason::AccountDisabled);
+    between.armed.store(true, Ordering::SeqCst);
+    let let_in = async {
+        between.decided.notified().await;
+        store.apply(&Plan::activate(leo), world.clock.now()).await.unwrap();
+        between.go_on.notify_one();
+    };
+    let (end, ()) = tokio::join!(world.sign_in("leo", PASSWORD), let_in);
+    assert_signed_in(&end);
+}
+
 /// Stops a run once, wherever it is told to.
 #[derive(Default)]
 struct Midway {

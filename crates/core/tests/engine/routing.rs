@@ -121,12 +121,12 @@ async fn while_an_earlier_source_is_down_nobody_can_tell() {
 async fn two_people_of_one_name_are_two() {
     let (_one, _two, engine) = two(true).await;
     assert_signed_in(&login(&engine, "ONE\\ann", PASSWORD).await);
-    let held = engine.store().user_with_links(&username_key("ann")).await.unwrap().unwrap();
+    let held = engine.store().user_state_by_username(&username_key("ann")).await.unwrap().unwrap();
     assert_refused(&login(&engine, "TWO\\ann", "other").await, Reason::AccountConflict);
-    let after = engine.store().user_with_links(&username_key("ann")).await.unwrap().unwrap();
-    assert_eq!(held.1.len(), 1);
-    assert_eq!((after.0.id, after.1.len()), (held.0.id, 1));
-    assert_eq!(after.1[0].source, "one");
+    let after = engine.store().user_state_by_username(&username_key("ann")).await.unwrap().unwrap();
+    assert_eq!(held.links.len(), 1);
+    assert_eq!((after.user.id, after.links.len()), (held.user.id, 1));
+    assert_eq!(after.links[0].source, "one");
 }
 
 #[tokio::test]

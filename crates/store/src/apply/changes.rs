@@ -61,6 +61,11 @@ impl Run<'_> {
             Change::DeleteGroup { group } => self.delete_group(group).await,
             Change::Link(link) => self.link(link),
             Change::UpdateLink(link) => self.update_link(link),
+            Change::Seen { user, source, at } => {
+                let sql = "UPDATE links SET last_seen = CASE WHEN last_seen > $3 THEN last_seen ELSE $3 END, \
+                           absent = FALSE WHERE user_id = $1 AND source = $2";
+                self.must(sql, args![*user, source, *at], LINK_GONE)
+            }
             Change::Unlink { entity, source } => self.unlink(*entity, source).await,
             Change::AddMembership { user, group, owner } => self.add_membership(*user, group, owner).await,
             Change::RemoveMembership { user, group, owner } => {

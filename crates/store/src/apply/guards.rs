@@ -26,7 +26,7 @@ fn change(change: &Change) -> Result<(), StoreError> {
         }
         Change::DeleteGroup { group } => group_ref(group),
         Change::Link(new) | Change::UpdateLink(new) => link(new),
-        Change::Unlink { source, .. } => key("source", source),
+        Change::Seen { source, .. } | Change::Unlink { source, .. } => key("source", source),
         Change::AddMembership { group, owner: own, .. } | Change::RemoveMembership { group, owner: own, .. } => {
             group_ref(group)?;
             owner(own)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
-use super::{alone, run};
+use super::{Run, alone};
 use crate::db::{Db, Pool};
 use crate::{Applied, Plan, StoreError, Trouble};
 
@@ -132,9 +132,11 @@ async fn serve(db: &Db, batch: Vec<Waiting>) {
 async fn together(db: &Db, batch: &[Waiting]) -> Result<Vec<Applied>, StoreError> {
     let mut tx = db.begin().await?;
     let mut results = Vec::with_capacity(batch.len());
+    let mut run = Run::new(&mut tx);
     for waiting in batch {
-        results.push(run(&mut tx, &waiting.plan, waiting.now).await?);
+        results.push(run.plan(&waiting.plan, waiting.now).await?);
     }
+    run.flush().await?;
     tx.commit().await?;
     Ok(results)
 }

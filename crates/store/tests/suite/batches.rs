@@ -209,6 +209,12 @@ async fn snapshots_are_those_of_each_alone(place: Place) {
     for (request, snapshot) in requests.iter().zip(&together) {
         assert_eq!(snapshot, &store.snapshot(request).await.unwrap(), "{request:?}");
     }
+    for n in [1, 2, 3, 4] {
+        let known = store.user_state(id(n)).await.unwrap().unwrap();
+        for (request, snapshot) in requests.iter().zip(&together) {
+            assert_eq!(snapshot, &store.snapshot_of(request, &known).await.unwrap(), "{n} {request:?}");
+        }
+    }
     assert_eq!(together[0].linked.as_ref().unwrap().user.id, id(1));
     assert_eq!(together[0].by_username.as_ref().unwrap().user.id, id(2));
     assert_eq!(together[1].by_email.len(), 2);

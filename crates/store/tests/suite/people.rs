@@ -20,6 +20,7 @@ on_both!(
     a_snapshot_finds_by_entry_name_and_mail,
     an_entry_has_one_link,
     a_link_moves_with_its_entry,
+    a_link_that_is_seen_stays_as_it_is,
     unlinking_moves_the_version,
     a_batch_leaves_out_only_the_conflict,
     a_deleted_user_leaves_only_the_audit,
@@ -245,6 +246,27 @@ async fn a_snapshot_finds_by_entry_name_and_mail(place: Place) {
         (Some(id(2)), Some(id(4)), None)
     );
 
+    // Who is known is not read again where nobody else can be concerned.
+    let mut known = store.user_state(id(2)).await.unwrap().unwrap();
+    known.user.display_name = "as it was read".into();
+    let own = SnapshotRequest { username_key: "old.ann".into(), email_key: None, ..request.clone() };
+    let taken = store.snapshot_of(&own, &known).await.unwrap();
+    assert_eq!((taken.linked, taken.by_username), (Some(known.clone()), Some(known.clone())));
+    assert_eq!(taken.groups, snapshot.groups);
+    let others = [
+        request.clone(),
+        SnapshotRequest { email_key: request.email_key.clone(), ..own.clone() },
+        SnapshotRequest { unique_id: "u-other".into(), ..own.clone() },
+        SnapshotRequest { source: "branch".into(), ..own },
+    ];
+    for other in others {
+        assert_eq!(
+            store.snapshot_of(&other, &known).await.unwrap(),
+            store.snapshot(&other).await.unwrap(),
+            "{other:?}"
+        );
+    }
+
     // Nobody has no mail address.
     let empty = SnapshotRequest { email_key: Some(String::new()), ..SnapshotRequest::default() };
     assert_eq!(store.snapshot(&empty).await.unwrap(), bindery_store::Snapshot::default());
@@ -277,6 +299,25 @@ async fn a_link_moves_with_its_entry(place: Place) {
 
     let foreign = bindery_store::Link { entity_id: id(2), ..link(1, "corp", "u1") };
     assert!(store.apply(&Plan::from(vec![Change::UpdateLink(foreign)]), at(1)).await.unwrap_err().is_conflict());
+}
+
+async fn a_link_that_is_seen_stays_as_it_is(place: Place) {
+    let store = place.open().await;
+    let links = [link(1, "corp", "u1"), link(1, "branch", "u1")];
+    apply(&store, vec![Change::CreateUser(new_user(1, "ann"))]).await;
+    apply(&store, links.clone().map(Change::Link).into()).await;
+    let before = store.user(id(1)).await.unwrap().unwrap().version;
+    let seen = |source: &str, time| Change::Seen { user: id(1), source: source.into(), at: at(time) };
+    // Somebody may have read the entry since.
+    for time in [50, 40] {
+        apply(&store, vec![seen("corp", time)]).await;
+        let state = store.user_state(id(1)).await.unwrap().unwrap();
+        let now = bindery_store::Link { last_seen: at(50), ..links[0].clone() };
+        assert_eq!((state.link("corp"), state.link("branch")), (Some(&now), Some(&links[1])));
+        assert_eq!(state.user.version, before);
+    }
+    let lost = store.apply(&Plan::from(vec![seen("lab", 60)]), at(60)).await.unwrap_err();
+    assert!(lost.is_conflict(), "{lost:?}");
 }
 
 async fn unlinking_moves_the_version(place: Place) {

@@ -143,6 +143,10 @@ async fn whoever_is_missed_keeps_the_last_sight(place: Place) {
     assert_eq!(seen().await, [at(400), at(100), at(400)]);
     store.mark_seen("corp", EntityKind::User, at(500), &[]).await.unwrap();
     assert_eq!(seen().await, [at(500); 3], "back again");
+    store.mark_seen("corp", EntityKind::User, at(600), &[id(1)]).await.unwrap();
+    apply(&store, vec![Change::Seen { user: id(1), source: "corp".into(), at: at(610) }]).await;
+    store.mark_seen("corp", EntityKind::User, at(700), &[]).await.unwrap();
+    assert_eq!(seen().await, [at(700); 3], "seen by a sign-in");
 }
 
 async fn groups_come_with_their_links_and_nestings(place: Place) {

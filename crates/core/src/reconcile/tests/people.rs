@@ -44,8 +44,8 @@ fn nothing_new_is_an_empty_plan_that_is_still_seen() {
     world.run(terms(&provisioning), &decision).unwrap();
     let again = world.plan(terms(&provisioning), &decision).unwrap();
     assert_eq!(again.plan, Plan::default());
-    let seen = again.clone().seen();
-    assert_eq!(seen.changes, [Change::UpdateLink(again.link)]);
+    let seen = Change::Seen { user: again.user, source: SOURCE.to_owned(), at: now() };
+    assert_eq!(again.seen().changes, [seen]);
 }
 
 #[test]

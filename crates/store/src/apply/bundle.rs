@@ -1,0 +1,68 @@
+//! Statements of a plan that wait to be run together: nobody reads what they answer but how many rows they touched.
+//!
+//! Nothing is run here.
+
+use crate::db::{Arg, Statement};
+
+/// How many plans that are alike go into one text. SQLite prepares a text once and keeps it, so there are a few lengths only.
+const PARTS: [usize; 4] = [8, 4, 2, 1];
+
+/// The statements of one plan, each with the conflict that it is if it touches no row.
+#[derive(Default)]
+pub(super) struct Bundle(Vec<(&'static str, Vec<Arg>, Option<&'static str>)>);
+
+impl Bundle {
+    pub(super) fn push(&mut self, sql: &'static str, args: Vec<Arg>, or: Option<&'static str>) {
+        self.0.push((sql, args, or));
+    }
+
+    pub(super) fn into_statements(self) -> impl Iterator<Item = (Statement, Option<&'static str>)> {
+        self.0.into_iter().map(|(sql, args, or)| (Statement::new(sql, args), or))
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.0.iter().map(|(sql, ..)| sql).eq(other.0.iter().map(|(sql, ..)| sql))
+    }
+}
+
+/// Bundles in their order, in parts that become one text each.
+pub(super) fn parts(bundles: Vec<Bundle>) -> Vec<Vec<Bundle>> {
+    let mut lengths = Vec::new();
+    for alike in bundles.chunk_by(Bundle::is_like) {
+        let mut left = alike.len();
+        while left > 0 {
+            let part = PARTS.into_iter().find(|part| *part <= left).unwrap_or(1);
+            lengths.push(part);
+            left -= part;
+        }
+    }
+    let mut bundles = bundles.into_iter();
+    lengths.into_iter().map(|length| bundles.by_ref().take(length).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::args;
+
+    fn bundle(texts: &[&'static str]) -> Bundle {
+        let mut bundle = Bundle::default();
+        for sql in texts {
+            bundle.push(sql, args![], None);
+        }
+        bundle
+    }
+
+    #[test]
+    fn only_neighbours_that_are_alike_become_one_text_and_few_lengths_are_made() {
+        let (one, other) = (["a", "b"], ["a"]);
+        let mut bundles: Vec<Bundle> = (0..15).map(|_| bundle(&one)).collect();
+        bundles.extend([bundle(&other), bundle(&one), bundle(&one), bundle(&one)]);
+        let lengths: Vec<(usize, usize)> = parts(bundles)
+            .into_iter()
+            .map(|part| (part.len(), part.into_iter().flat_map(Bundle::into_statements).count()))
+            .collect();
+        assert_eq!(lengths, [(8, 16), (4, 8), (2, 4), (1, 2), (1, 1), (2, 4), (1, 2)]);
+        assert!(parts(Vec::new()).is_empty());
+    }
+}
