@@ -1,6 +1,7 @@
 //! Preparing strings for `caseIgnoreMatch` (RFC 4518), by which names are compared.
 
 use std::borrow::Cow;
+use stringprep::tables::case_fold_for_nfkc;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
@@ -68,8 +69,9 @@ fn prepare_unicode(text: &str) -> String {
 }
 
 fn fold(c: char) -> impl Iterator<Item = char> {
-    // The table ends with Unicode 3.2; what it does not know is folded by today's lower case.
-    stringprep::tables::case_fold_for_nfkc(c).flat_map(char::to_lowercase)
+    // The table ends with Unicode 3.2; what it does not know is folded by today's lower case, which it may know: that of
+    // U+1E9E is a sharp s, and so `ss`.
+    case_fold_for_nfkc(c).flat_map(char::to_lowercase).flat_map(case_fold_for_nfkc)
 }
 
 /// What RFC 4518, 2.2 maps to SPACE.

@@ -221,6 +221,16 @@ fn spell(rdns: &[(String, String)], separator: &str) -> String {
     rdns.iter().map(|(kind, value)| format!("{kind}={}", escape_value(value))).collect::<Vec<_>>().join(separator)
 }
 
+/// Each by itself, so that none is left to chance. No letter beyond these has a case.
+#[test]
+fn every_letter_is_prepared_once_and_for_all() {
+    for letter in (char::MIN..='\u{1ffff}').map(String::from) {
+        let once = prepare_case_ignore(&letter).into_owned();
+        assert_eq!(prepare_case_ignore(&once), once.as_str(), "{letter:?}");
+    }
+    assert_eq!(prepare_case_ignore("STRA\u{1e9e}E"), prepare_case_ignore("stra\u{df}e"));
+}
+
 proptest! {
     #[test]
     fn nothing_panics(text in "\\PC{0,60}|[a-z=,+\\\\\"# ;0-9\0]{0,60}", bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
