@@ -67,9 +67,51 @@ impl<'a> Reach<'a> {
         shortcoming(&outcome, dn).map_or(Ok(()), |why| Err(failed(slug, &request, why)))?;
         Ok(outcome.entries.into_iter().find(|entry| entry.dn().is_ok_and(|found| found == *dn)))
     }
+
+    /// Whether an entry has a value; any answer but busy and unavailable. References are not followed.
+    pub(crate) async fn compare(
+        self,
+        slug: &str,
+        dn: &Dn,
+        attribute: &str,
+        value: &[u8],
+    ) -> Result<Compared, DirectoryError> {
+        let operation = || format!("compare of {attribute} of {dn}");
+        let compare = async |connection: Connection| match connection.compare(dn.as_str(), attribute, value).await {
+            Ok(true) => Ok(Compared::Yes),
+            Ok(false) => Ok(Compared::No),
+            Err(Error::Refused { result, .. }) if !crate::servers::is_busy(&result) => Ok(Compared::Answer(result)),
+            Err(error) => Err(error),
+        };
+        match self {
+            Self::Service(servers) => servers.read("compare", operation, compare).await,
+            Self::Own(own) => compare(own.connection.clone()).await.map_err(|error| {
+                own.spoiled_by(&error);
+                let (slug, detail) = (slug.to_owned(), crate::error::chain(&error));
+                DirectoryError::Operation { slug, operation: operation(), detail, source: Some(Arc::new(error)) }
+            }),
+        }
+    }
+}
+
+/// What came of a compare.
+#[derive(Debug)]
+pub(crate) enum Compared {
+    /// compareTrue.
+    Yes,
+    /// compareFalse.
+    No,
+    /// Anything else.
+    Answer(LdapResult),
 }
 
 impl Own<'_> {
+    fn spoiled_by(&self, error: &Error) {
+        if let Some(lease) = self.lease.filter(|_| error.is_connection_lost()) {
+            lease.spoil();
+        }
+    }
+
     async fn search(self, request: &SearchRequest) -> Result<SearchOutcome, DirectoryError> {
         let slug = self.slug.to_owned();
         match self.connection.search(request.clone()).await {
@@ -78,9 +120,7 @@ impl Own<'_> {
             }
             Ok(outcome) => Ok(outcome),
             Err(error) => {
-                if let Some(lease) = self.lease.filter(|_| error.is_connection_lost()) {
-                    lease.spoil();
-                }
+                self.spoiled_by(&error);
                 let (operation, detail) = (describe(request), crate::error::chain(&error));
                 Err(DirectoryError::Operation { slug, operation, detail, source: Some(Arc::new(error)) })
             }

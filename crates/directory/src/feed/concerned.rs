@@ -3,7 +3,7 @@
 use super::GroupEntry;
 use super::about::one_position_a_search;
 use super::entries::{group, group_attributes, unfolded};
-use crate::groups::Cache;
+use crate::groups::{Cache, kind};
 use crate::people;
 use crate::reach::{failed, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
@@ -27,13 +27,13 @@ pub struct Named {
 pub struct Apart {
     /// Its DN, as the rules have it.
     pub dn: Dn,
-    /// `None`: there is no such entry.
+    /// `None`: there is no such group.
     pub entry: Option<GroupEntry>,
     /// Under `members = "memberOf"`, where the entry lists nobody: what changes with it.
     pub changed: Option<String>,
 }
 
-/// Reads one, whatever the filter: what a rule names outright is what it is. Also whether the server gave only a part of
+/// Reads one, wherever it lies, if it is a group of the source's kind at all. Also whether the server gave only a part of
 /// its members.
 pub(super) async fn apart(inner: &Inner, dn: &Dn) -> Result<(Apart, bool), DirectoryError> {
     let settings = &inner.settings;
@@ -42,7 +42,7 @@ pub(super) async fn apart(inner: &Inner, dn: &Dn) -> Result<(Apart, bool), Direc
     if by_stamp {
         attributes.extend(STAMPS.iter().map(|name| (*name).to_owned()));
     }
-    let found = inner.service().entry(&settings.slug, dn, Filter::present("objectClass"), &attributes).await?;
+    let found = inner.service().entry(&settings.slug, dn, kind(settings), &attributes).await?;
     let Some(found) = found else { return Ok((Apart { dn: dn.clone(), entry: None, changed: None }, false)) };
     let changed = STAMPS.iter().filter_map(|name| found.text(name)).collect::<Vec<_>>().join(" ");
     let (entry, ranged) = group(settings, dn.clone(), &found);

@@ -1,19 +1,22 @@
-//! Telling "not a member" from "no such group": whether the groups that rules name can be found.
+//! Telling "not a member" from "no such group": whether the groups that rules name can be found, and who is in them read.
 //!
 //! An answer is kept for a second, so that a busy hour asks once a second and a deleted group is noticed
 //! within one. Only "it is there" is kept: neither an error nor an absence ever is.
 
-use super::{Context, fold, member_of::Remembered, walk::Level};
+use super::{Context, fold, member_of::Remembered, shown, walk::Level};
 use crate::reach::{Reach, failed, inside, shortcoming};
 use crate::{GroupSelector, Known};
-use bindery_ldap::{Dn, Filter, Scope, SearchRequest};
-use futures::future::join_all;
+use bindery_ldap::{Dn, Entry, Filter, Scope, SearchRequest};
+use futures::future::{join, join_all};
 use moka::future::Cache as Moka;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long anything read of a group is used again.
 const KEPT: Duration = Duration::from_secs(1);
+/// How long it counts that groups were seen to show members.
+const READABLE: Duration = Duration::from_mins(1);
 const ENTRIES: u64 = 20_000;
 
 /// What one source remembers of groups, of what its service account may read. Errors are never in it.
@@ -22,6 +25,8 @@ pub(crate) struct Cache {
     pub(super) groups: Moka<String, Option<Arc<Remembered>>>,
     /// What lies right above a group.
     pub(super) above: Moka<String, Arc<Level>>,
+    /// That groups show members at all.
+    pub(super) readable: Moka<(), ()>,
 }
 
 impl Cache {
@@ -30,6 +35,7 @@ impl Cache {
             places: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
             groups: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
             above: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
+            readable: Moka::builder().max_capacity(1).time_to_live(READABLE).build(),
         }
     }
 }
@@ -69,48 +75,86 @@ async fn placed(context: Context<'_>, selector: &GroupSelector) -> Result<Place,
 
 async fn seek(context: Context<'_>, selector: &GroupSelector) -> Result<Place, Known> {
     match selector {
-        GroupSelector::Dn(dn) => seek_dn(context, dn).await,
-        GroupSelector::Name(name) => seek_name(context, name).await,
+        GroupSelector::Dn(dn) => Box::pin(seek_dn(context, dn)).await,
+        GroupSelector::Name(name) => Box::pin(seek_name(context, name)).await,
     }
 }
 
 async fn seek_dn(context: Context<'_>, dn: &Dn) -> Result<Place, Known> {
-    let groups = &context.settings.groups;
-    let read = async |filter| {
-        let answer = context.reach.entry(&context.settings.slug, dn, filter, &[NO_ATTRIBUTES.to_owned()]).await;
-        answer.map_err(|error| Known::Failed(error.to_string()))
+    let filter = &context.settings.groups.filter;
+    let covered = context.in_base(dn);
+    let there = if covered { Place::Covered } else { Place::Apart };
+    let Some(shown) = shown::shown(context) else {
+        if covered && shown::read(context, dn, filter.clone()).await?.is_some() {
+            return Ok(Place::Covered);
+        }
+        let group = shown::read(context, dn, shown::kind(context.settings)).await?;
+        return group.map(|_| Place::Apart).ok_or(Known::NotFound);
     };
-    if context.in_base(dn) && read(groups.filter.clone()).await?.is_some() {
-        return Ok(Place::Covered);
+    let first = if covered { Filter::all([filter.clone(), shown.clone()]) } else { shown.clone() };
+    if shown::read(context, dn, first).await?.is_some() {
+        return Ok(there);
     }
-    let there = read(Filter::present("objectClass")).await?;
-    there.map(|_| Place::Apart).ok_or(Known::NotFound)
+    let (declared, shows) = join(shown::read(context, dn, filter.clone()), shown::read(context, dn, shown)).await;
+    let declared = declared?.is_some();
+    if shows?.is_none() {
+        shown::empty(context, dn, declared).await?;
+    }
+    Ok(if declared { there } else { Place::Apart })
 }
 
-/// RFC 4511, 4.5.1.8.
-const NO_ATTRIBUTES: &str = "1.1";
-
 async fn seek_name(context: Context<'_>, name: &str) -> Result<Place, Known> {
+    let bearing = bearing(context, name, context.settings.groups.filter.clone());
+    let Some(shown) = shown::shown(context) else {
+        let (found, broken) = bearing.await;
+        return settled(!found.is_empty(), broken);
+    };
+    // Side by side: in the end most groups show members, and then there is nothing more to ask.
+    let showing = self::bearing(context, name, Filter::all([context.settings.groups.filter.clone(), shown]));
+    let ((found, broken), (showing, unsure)) = join(bearing, showing).await;
+    let bare = found.iter().filter(|dn| !showing.contains(dn));
+    if let Some(why) = unsure.filter(|_| bare.clone().next().is_some()) {
+        return Err(Known::Failed(why));
+    }
+    // A name stands for all who bear it: one of which nobody can say who is in it is one too many.
+    for known in join_all(bare.map(|dn| shown::empty(context, dn, true))).await {
+        known?;
+    }
+    settled(!found.is_empty(), broken)
+}
+
+fn settled(found: bool, broken: Option<String>) -> Result<Place, Known> {
+    match broken {
+        _ if found => Ok(Place::Covered),
+        Some(why) => Err(Known::Failed(why)),
+        None => Err(Known::NotFound),
+    }
+}
+
+/// The groups below the bases that a filter picks and that bear a name; and what could not be read.
+async fn bearing(context: Context<'_>, name: &str, filter: Filter) -> (HashSet<Dn>, Option<String>) {
     let groups = &context.settings.groups;
     let bears = Filter::any(groups.name.iter().map(|attribute| Filter::equal(attribute, name)));
-    let filter = Filter::all([groups.filter.clone(), bears]);
+    let filter = Filter::all([filter, bears]);
     let searches = groups.base_dn.iter().map(async |base| {
         let request = SearchRequest::new(base, Scope::Subtree, filter.clone()).attributes(&groups.name);
         let outcome = context.reach.search(&request).await.map_err(|error| error.to_string())?;
         let short = shortcoming(&outcome, base);
         let found = inside(outcome, base, Scope::Subtree).map_err(|error| error.to_string())?;
         // The server may compare more loosely than a rule does.
-        if found.iter().any(|(_, entry)| context.names(entry).iter().any(|one| fold(one) == fold(name))) {
-            return Ok(true);
-        }
-        short.map_or(Ok(false), |why| Err(failed(&context.settings.slug, &request, why).to_string()))
+        let bears = |entry: &Entry| context.names(entry).iter().any(|one| fold(one) == fold(name));
+        let found: Vec<Dn> = found.into_iter().filter(|(_, entry)| bears(entry)).map(|(dn, _)| dn).collect();
+        Ok((found, short.map(|why| failed(&context.settings.slug, &request, why).to_string())))
     });
-    let answers = join_all(searches).await;
-    if answers.iter().any(|answer| matches!(answer, Ok(true))) {
-        return Ok(Place::Covered);
+    let (mut found, mut broken) = (HashSet::new(), None);
+    for answer in join_all(searches).await {
+        match answer {
+            Ok((dns, short)) => {
+                found.extend(dns);
+                broken = broken.or(short);
+            }
+            Err(why) => broken = broken.or(Some(why)),
+        }
     }
-    match answers.into_iter().find_map(Result::err) {
-        Some(why) => Err(Known::Failed(why)),
-        None => Err(Known::NotFound),
-    }
+    (found, broken)
 }

@@ -4,7 +4,7 @@
 //! it. One that cannot be read bears no name: it counts where a rule names it by DN, and nowhere else.
 
 use super::walk::{in_bases, primary_group};
-use super::{Context, Gathered, MAX_LEVELS};
+use super::{Context, Gathered, MAX_LEVELS, shown};
 use crate::people::MEMBER_OF;
 use crate::reach::Reach;
 use crate::settings::Nested;
@@ -34,6 +34,11 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
         .collect();
     let (own, broken) = above(&person.entry);
     if let Some(why) = broken {
+        gathered.cut_short(why);
+    }
+    if own.is_empty()
+        && let Err(why) = Box::pin(shown::nowhere(context, &person.dn)).await
+    {
         gathered.cut_short(why);
     }
     let mut frontier: Vec<Vec<Dn>> = own.into_iter().map(|dn| vec![dn]).collect();

@@ -5,9 +5,11 @@
 
 mod known;
 mod member_of;
+mod shown;
 mod walk;
 
 pub(crate) use known::Cache;
+pub(crate) use shown::{kind, unreadable};
 
 use crate::reach::{Reach, in_scope};
 use crate::settings::Members;

@@ -4,7 +4,7 @@
 //! for what lies right above it. What lies above a group is the same for everybody in it, so that answer is
 //! used again for a second: in a busy hour a walk costs no more than its first step.
 
-use super::{Context, Gathered, MAX_LEVELS, apart, uncomparable};
+use super::{Context, Gathered, MAX_LEVELS, apart, shown, uncomparable};
 use crate::reach::{Reach, failed, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::{DirectoryError, Group, GroupSelector, Person, people, unique_id};
@@ -30,6 +30,12 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
     let mut frontier = Vec::new();
     for level in [own, own_apart] {
         frontier.extend(level.add_to(&mut gathered, &[]));
+    }
+    if frontier.is_empty()
+        && gathered.incomplete.is_none()
+        && let Err(why) = Box::pin(shown::readable(context)).await
+    {
+        gathered.cut_short(why);
     }
     if context.settings.groups.nested == Nested::Walk {
         climb(context, &apart, frontier, &mut gathered).await;

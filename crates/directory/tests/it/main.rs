@@ -24,4 +24,5 @@ mod scripted;
 mod sign_in;
 mod source;
 mod support;
+mod unknown;
 mod wire;

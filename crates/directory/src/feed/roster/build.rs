@@ -4,7 +4,7 @@ use super::digests::{Digests, Pairs};
 use super::{Named, Node, Roster, Standing, Ties};
 use crate::feed::concerned;
 use crate::feed::{GroupEntry, Shortcoming, Unreadable};
-use crate::groups::fold;
+use crate::groups::{self, fold};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
 use crate::{DirectoryError, GroupSelector, Known, Source};
@@ -18,10 +18,14 @@ pub(super) async fn roster(
     listed: &mut (dyn FnMut(&[GroupEntry]) + Send),
 ) -> Result<Roster, DirectoryError> {
     let inner = &*source.inner;
-    let groups = &inner.settings.groups;
-    let ties =
-        Ties { members: groups.members.clone(), member_value: groups.member_value.clone(), nested: groups.nested };
-    let mut making = Making { roster: Roster { ties, ..Roster::default() }, pairs: Pairs::default(), above: vec![] };
+    let settings = &inner.settings.groups;
+    let ties = Ties {
+        members: settings.members.clone(),
+        member_value: settings.member_value.clone(),
+        nested: settings.nested,
+    };
+    let roster = Roster { ties, ..Roster::default() };
+    let mut making = Making { roster, pairs: Pairs::default(), above: vec![], bare: HashSet::new() };
     let mut listing = source.list_groups();
     while let Some(page) = listing.next().await? {
         listed(&page.entries);
@@ -32,8 +36,11 @@ pub(super) async fn roster(
     making.roster.shortcomings = listing.shortcomings();
     making.roster.server = listing.server();
     making.roster.incomplete = incomplete(&making.roster.shortcomings, &making.roster.unreadable);
+    making.look_for_members(inner).await;
     let known = making.elsewhere(inner, named).await;
-    Ok(making.finish(named, &known))
+    let mut roster = making.finish(named, &known);
+    look_at_bare(inner, &mut roster).await;
+    Ok(roster)
 }
 
 /// Why groups that nobody saw are unknown rather than not there.
@@ -49,12 +56,17 @@ struct Making {
     pairs: Pairs,
     /// The `member_of` of each group.
     above: Vec<Vec<String>>,
+    /// Groups that show no members.
+    bare: HashSet<u32>,
 }
 
 impl Making {
     fn add(&mut self, mut entry: GroupEntry, standing: Standing) {
         let Roster { groups, nodes, digests, by_dn, by_gid, .. } = &mut self.roster;
         let place = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        if entry.members.is_empty() {
+            self.bare.insert(place);
+        }
         for member in std::mem::take(&mut entry.members) {
             self.pairs.add(digests.of(&member), place);
         }
@@ -69,6 +81,15 @@ impl Making {
         self.above.push(std::mem::take(&mut entry.member_of));
         groups.push(entry);
         nodes.push(Node { parents: vec![], standing });
+    }
+
+    /// Where nothing shows members, nobody is in anything: that has to be so, and not only to look so.
+    async fn look_for_members(&mut self, inner: &Inner) {
+        let by_group = matches!(self.roster.ties.members, Members::OfGroup(_));
+        if by_group && (self.roster.groups.is_empty() || self.bare.len() < self.roster.groups.len()) {
+            return;
+        }
+        self.roster.blind = groups::unreadable(inner.groups_by(inner.service())).await.err();
     }
 
     /// Reads the groups that rules name by DN and that were not listed, where they lie.
@@ -109,7 +130,7 @@ impl Making {
     }
 
     fn finish(self, named: &[GroupSelector], elsewhere: &HashMap<Dn, Known>) -> Roster {
-        let Self { mut roster, pairs, above } = self;
+        let Self { mut roster, pairs, above, bare } = self;
         roster.by_member = pairs.index();
         let nested = roster.ties.nested == Nested::Walk;
         for (place, above) in above.iter().enumerate().filter(|_| nested) {
@@ -126,7 +147,28 @@ impl Making {
         }
         let by_name = by_name(&roster);
         roster.named = named.iter().map(|selector| what_is_known(&roster, &by_name, elsewhere, selector)).collect();
+        for one in &mut roster.named {
+            one.bare = one.bearers.iter().any(|place| bare.contains(place));
+        }
         roster
+    }
+}
+
+/// Asks of the groups that rules name and that show no members whether they have none.
+async fn look_at_bare(inner: &Inner, roster: &mut Roster) {
+    let bare: Vec<GroupSelector> = roster
+        .named
+        .iter()
+        .filter(|one| one.bare && one.known == Known::Found)
+        .map(|one| one.selector.clone())
+        .collect();
+    if bare.is_empty() || roster.ties.members == Members::MemberOf {
+        return;
+    }
+    for (selector, known) in groups::known(inner.groups_by(inner.service()), &bare).await {
+        for one in roster.named.iter_mut().filter(|one| one.selector == selector) {
+            one.known = known.clone();
+        }
     }
 }
 
@@ -173,5 +215,5 @@ fn what_is_known(
         GroupSelector::Name(_) if bearers.iter().any(|place| (*place as usize) < roster.listed) => Known::Found,
         GroupSelector::Name(_) => roster.incomplete.clone().map_or(Known::NotFound, Known::Failed),
     };
-    Named { selector: selector.clone(), bearers, known }
+    Named { selector: selector.clone(), bearers, known, bare: false }
 }

@@ -33,6 +33,8 @@ pub struct Roster {
     elsewhere: Vec<Apart>,
     /// Why every group that somebody is not seen in is unknown.
     incomplete: Option<String>,
+    /// Why nobody can say that somebody who is seen in nothing is in nothing.
+    blind: Option<String>,
     shortcomings: Vec<Shortcoming>,
     server: Option<String>,
     unreadable: Vec<Unreadable>,
@@ -88,6 +90,8 @@ struct Named {
     /// The groups it stands for, in order.
     bearers: Vec<u32>,
     known: Known,
+    /// One of them shows no members.
+    bare: bool,
 }
 
 /// A group that somebody is in.
@@ -180,7 +184,7 @@ impl Roster {
 
     /// Whether all groups were read, so that one that somebody is not seen in is one that they are not in.
     pub fn is_whole(&self) -> bool {
-        self.incomplete.is_none()
+        self.incomplete.is_none() && self.blind.is_none()
     }
 
     /// Groups that cannot be used.
@@ -192,6 +196,9 @@ impl Roster {
     fn climb(&self, person: &Person) -> Climb {
         let mut climb = Climb { short: self.incomplete.clone(), ..Climb::default() };
         self.direct(person, &mut climb);
+        if let (true, None, Some(why)) = (climb.reached.is_empty(), &climb.short, &self.blind) {
+            climb.cut_short(|| why.clone());
+        }
         // The levels above a person's own groups; memberOf counts that one, too.
         let levels = if self.ties.members == Members::MemberOf { MAX_LEVELS - 1 } else { MAX_LEVELS };
         let mut level = 0..climb.reached.len();
@@ -219,6 +226,9 @@ impl Roster {
             let (keys, broken) = above(&person.entry);
             if let Some(why) = broken {
                 climb.cut_short(|| why);
+            }
+            if let (true, Some(why)) = (keys.is_empty(), &self.blind) {
+                climb.cut_short(|| why.clone());
             }
             for key in keys {
                 if let Some(group) = self.by_dn.get(&self.digests.of(&key)) {
