@@ -5,7 +5,7 @@ use crate::reach::{Own, Reach, in_scope};
 use crate::servers::{Failure, Server, is_busy, root_dse};
 use crate::settings::Bind;
 use crate::source::Inner;
-use crate::{FeedKind, GroupSelector, Known, feed, groups};
+use crate::{FeedKind, GroupSelector, Known, feed, groups, people, unique_id};
 use bindery_ldap::{Connection, Dn, Entry, Error, Filter, ResultCode, Scheme, Scope, SearchRequest};
 use futures::future::join_all;
 
@@ -71,6 +71,13 @@ pub struct Sample {
 impl Sample {
     fn skipped(why: &str) -> Self {
         Self { step: Step::Skipped(why.to_owned()), dns: vec![], more: false }
+    }
+
+    /// What was found is not as it should be.
+    fn blame(&mut self, wrong: Option<String>) {
+        if let (Some(why), false) = (wrong, self.step.is_failed()) {
+            self.step = Step::Failed(why);
+        }
     }
 }
 
@@ -140,12 +147,20 @@ async fn one(inner: &Inner, server: &Server, named: &[GroupSelector]) -> ServerR
     report.connect = Step::Done("connected".to_owned());
     report.tls = protection(server, &connection);
     if let Err(failure) = server.bind_service(&connection).await {
+        report.answered = !is_silence(&failure);
         report.bind = Step::Failed(failure.to_string());
         connection.close().await;
         return report;
     }
-    if let Ok(maker) = identify(&connection).await {
-        (report.vendor, report.version) = (maker.vendor, maker.version);
+    match identify(&connection).await {
+        Ok(maker) => (report.vendor, report.version) = (maker.vendor, maker.version),
+        Err(error) => {
+            let failure = Failure::from(error);
+            report.answered = !is_silence(&failure);
+            report.connect = Step::Failed(format!("the root DSE cannot be read: {failure}"));
+            connection.close().await;
+            return report;
+        }
     }
     if matches!(inner.settings.bind, Bind::AsUser) {
         let why = "no service account: people read for themselves";
@@ -155,9 +170,8 @@ async fn one(inner: &Inner, server: &Server, named: &[GroupSelector]) -> ServerR
     }
     report.bind = Step::Done(who(&inner.settings.bind));
     let reach = Reach::Own(Own { connection: &connection, lease: None, slug: &inner.settings.slug });
-    let (users, groups) = (&inner.settings.users, &inner.settings.groups);
-    report.users = sample(reach, &users.base_dn, users.scope, &users.filter).await;
-    report.groups = sample(reach, &groups.base_dn, Scope::Subtree, &groups.filter).await;
+    report.users = sample_of_people(inner, reach).await;
+    report.groups = sample_of_groups(inner, reach).await;
     report.changes = changes(inner, &connection).await;
     let known = groups::known(inner.groups_by(reach), named).await;
     report.missing_groups = known.into_iter().filter(|(_, known)| *known != Known::Found).collect();
@@ -174,6 +188,11 @@ async fn changes(inner: &Inner, connection: &Connection) -> Step {
         Ok(FeedKind::ModifyTimestamp) => Step::Done("polled; deletions wait for a full sync".to_owned()),
         Err(error) => Step::Skipped(format!("nobody can tell: {error}")),
     }
+}
+
+/// Whether nobody said anything: whoever accepts connections and never answers is no server.
+fn is_silence(failure: &Failure) -> bool {
+    matches!(failure, Failure::Ldap(error) if matches!(**error, Error::Timeout { .. } | Error::Closed { .. } | Error::Connect { .. }))
 }
 
 /// Which step the trouble belongs to.
@@ -265,16 +284,64 @@ async fn monitored_version(connection: &Connection, root: &Entry) -> Option<Stri
     outcome.entries.first()?.text("monitoredInfo").map(str::to_owned)
 }
 
+/// A few people, who must have what everybody is recognised and found by.
+async fn sample_of_people(inner: &Inner, reach: Reach<'_>) -> Sample {
+    let users = &inner.settings.users;
+    let mut attributes = users.login_attributes.clone();
+    attributes.push(users.unique_id.clone());
+    let (mut sample, people) = sample(reach, &users.base_dn, users.scope, &users.filter, &attributes).await;
+    let nobody = people.iter().find(|person| unique_id::text(person, &users.unique_id).is_none());
+    let has_name = |person: &Entry| users.login_attributes.iter().any(|name| person.has(name));
+    let wrong = if let Some(person) = nobody {
+        let (dn, attribute) = (person.dn_text(), &users.unique_id);
+        Some(format!("{dn} has no readable {attribute}; check users.unique_id and rights"))
+    } else if users.dn_template.is_some() && people::by_template(&inner.settings, "name").is_none() {
+        Some("users.dn_template makes DNs outside users.base_dn, where nobody is found".to_owned())
+    } else if users.dn_template.is_none() && !people.is_empty() && !people.iter().any(has_name) {
+        let names = users.login_attributes.join(", ");
+        Some(format!("nobody of the sample has a readable {names}; check users.login_attributes and rights"))
+    } else {
+        None
+    };
+    sample.blame(wrong);
+    sample
+}
+
+/// A few groups, which must have a name, and members that can be read.
+async fn sample_of_groups(inner: &Inner, reach: Reach<'_>) -> Sample {
+    let settings = &inner.settings.groups;
+    let (mut sample, groups) = sample(reach, &settings.base_dn, Scope::Subtree, &settings.filter, &settings.name).await;
+    let has_name = |group: &Entry| settings.name.iter().any(|name| group.has(name));
+    let wrong = if groups.is_empty() {
+        None
+    } else if groups.iter().any(has_name) {
+        groups::unreadable(inner.groups_by(reach)).await.err().map(|why| {
+            format!("nobody can say who is in which group: {why}; check groups.members, groups.filter and rights")
+        })
+    } else {
+        let names = settings.name.join(", ");
+        Some(format!("no group of the sample has a readable {names}; check groups.name and rights"))
+    };
+    sample.blame(wrong);
+    sample
+}
+
 /// The first few entries of some bases.
-async fn sample(reach: Reach<'_>, bases: &[Dn], scope: Scope, filter: &Filter) -> Sample {
-    let mut sample = Sample { step: Step::Done(String::new()), dns: vec![], more: false };
+async fn sample(
+    reach: Reach<'_>,
+    bases: &[Dn],
+    scope: Scope,
+    filter: &Filter,
+    attributes: &[String],
+) -> (Sample, Vec<Entry>) {
+    let (mut sample, mut entries) = (Sample { step: Step::Done(String::new()), dns: vec![], more: false }, vec![]);
     for base in bases {
-        let request = SearchRequest::new(base, scope, filter.clone()).attributes(["1.1"]).size_limit(SAMPLE);
+        let request = SearchRequest::new(base, scope, filter.clone()).attributes(attributes).size_limit(SAMPLE);
         let outcome = match reach.search(&request).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 sample.step = Step::Failed(error.to_string());
-                return sample;
+                return (sample, entries);
             }
         };
         match outcome.result.code {
@@ -283,11 +350,15 @@ async fn sample(reach: Reach<'_>, bases: &[Dn], scope: Scope, filter: &Filter) -
             ResultCode::SIZE_LIMIT_EXCEEDED => sample.more = true,
             _ => {
                 sample.step = Step::Failed(format!("below {base}: {}", outcome.result));
-                return sample;
+                return (sample, entries);
             }
         }
-        let inside = outcome.entries.iter().filter_map(|entry| entry.dn().ok()).filter(|dn| in_scope(dn, base, scope));
-        sample.dns.extend(inside.map(|dn| dn.to_string()));
+        for entry in outcome.entries {
+            if let Some(dn) = entry.dn().ok().filter(|dn| in_scope(dn, base, scope)) {
+                sample.dns.push(dn.to_string());
+                entries.push(entry);
+            }
+        }
     }
     sample.step = match (sample.dns.len(), sample.more) {
         (0, _) => {
@@ -296,7 +367,7 @@ async fn sample(reach: Reach<'_>, bases: &[Dn], scope: Scope, filter: &Filter) -
         (found, true) => Step::Done(format!("{found} or more")),
         (found, false) => Step::Done(format!("{found}")),
     };
-    sample
+    (sample, entries)
 }
 
 fn list(bases: &[Dn]) -> String {

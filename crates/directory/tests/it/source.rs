@@ -1,12 +1,15 @@
 //! The rest of a source: TLS, other ways to bind, searches, changes, passwords, checks.
 
 use crate::support::*;
-use bindery_directory::settings::Bind;
+use bindery_directory::settings::{Bind, DnTemplate, Members};
 use bindery_directory::{
     ClientIdentity, DirectoryError, Known, PasswordChange, Roots, Scope, Source, SourceSettings, Step, TlsSettings,
     ldif,
 };
 use bindery_tests::{FaultProxy, Slapd};
+use std::time::Duration;
+
+type Change = fn(&mut SourceSettings);
 
 fn private_ca(slapd: &Slapd) -> TlsSettings {
     TlsSettings { roots: Roots::Pem(std::fs::read(slapd.ca_pem()).unwrap()), ..TlsSettings::default() }
@@ -174,6 +177,64 @@ async fn a_check_tells_what_is_there_and_what_is_missing() {
     // The connection that was checked serves on.
     person(&source, "ann").await;
     assert_eq!(proxy.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_connections_and_says_nothing_did_not_answer() {
+    let slapd = Slapd::start();
+    let silent = |bind: Change| {
+        source(&slapd, |settings| {
+            bind(settings);
+            settings.timeouts.connect = Duration::from_millis(500);
+            settings.timeouts.operation = Duration::from_millis(500);
+        })
+    };
+    for bind in [(|_| {}) as Change, |settings| settings.bind = Bind::AsUser] {
+        let source = silent(bind);
+        let report = source.check(&[]).await.remove(0);
+        assert!(report.answered, "{report:?}");
+        slapd.pause();
+        let report = source.check(&[]).await.remove(0);
+        slapd.resume();
+        assert!(!report.answered && !report.findings().is_empty(), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_names_what_can_never_work() {
+    let slapd = Slapd::builder().memberof().start();
+    let cases: [(Change, &str); 7] = [
+        (|settings| settings.users.unique_id = "entryUUIDx".to_owned(), "has no readable entryUUIDx"),
+        (
+            |settings| settings.users.login_attributes = vec!["uidd".to_owned()],
+            "nobody of the sample has a readable uidd",
+        ),
+        (
+            |settings| {
+                settings.users.dn_template =
+                    Some(DnTemplate::parse(&format!("uid={{user}},ou=branch,{SUFFIX}")).unwrap());
+            },
+            "dn_template makes DNs outside",
+        ),
+        (|settings| settings.groups.name = vec!["cnn".to_owned()], "no group of the sample has a readable cnn"),
+        (|settings| settings.groups.members = Members::OfGroup("membr".to_owned()), "membr cannot be read"),
+        (|settings| settings.groups.members = Members::OfGroup("uniqueMember".to_owned()), "another kind"),
+        (|settings| settings.groups.filter = filter("(cn=press)"), "another kind"),
+    ];
+    for (change, word) in cases {
+        let report = source(&slapd, change).check(&[]).await.remove(0);
+        assert!(
+            report.answered && report.findings().iter().any(|finding| finding.contains(word)),
+            "{word}: {report:?}"
+        );
+    }
+    for change in [(|_| {}) as Change, |settings| settings.groups.members = Members::MemberOf] {
+        let report = source(&slapd, change).check(&[named("leavers")]).await.remove(0);
+        assert!(report.findings().is_empty(), "{report:?}");
+    }
+    let without = Slapd::start();
+    let report = source(&without, |settings| settings.groups.members = Members::MemberOf).check(&[]).await.remove(0);
+    assert!(report.findings().iter().any(|finding| finding.contains("memberOf cannot be read")), "{report:?}");
 }
 
 #[tokio::test]
