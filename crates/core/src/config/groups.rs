@@ -18,6 +18,9 @@ pub(super) struct Read {
     pub(super) permissions: Permissions,
 }
 
+/// Anything else would be an attribute that no group has, so that nobody were in any.
+const MEMBERS: [&str; 5] = ["member", "uniqueMember", "roleOccupant", "memberUid", "memberOf"];
+
 const NESTED: [(&str, Option<Nested>); 4] = [
     ("walk", Some(Nested::Walk)),
     ("none", Some(Nested::None)),
@@ -27,7 +30,7 @@ const NESTED: [(&str, Option<Nested>); 4] = [
 ];
 
 pub(super) fn read(section: &Section<'_>, basis: &Basis<'_>) -> Read {
-    let members = section.parsed("members", values::attribute).map(|it| it.value);
+    let members = section.word("members", &MEMBERS).map(|it| it.value);
     let members = members.unwrap_or_else(|| basis.preset.members.to_owned());
     let base_dn = users::bases(section, basis);
     let filter = users::filter(section, basis.preset.groups_filter(&members));

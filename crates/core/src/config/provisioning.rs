@@ -26,12 +26,7 @@ fn on_refresh_failure(section: &Section<'_>) -> Option<RefreshFailure> {
     }
     section.section(KEY, |it| {
         let status = it.integer("status", 400..=599).unwrap_or(503);
-        let page = it.path("page").map(|page| {
-            if !page.value.is_file() {
-                it.context.invalid(&page.at, "there is no such file");
-            }
-            page.value
-        });
+        let page = it.file("page").map(|page| page.value);
         Some(RefreshFailure::Respond { status: u16::try_from(status).ok()?, page })
     })
 }

@@ -344,6 +344,20 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// One of a few words, without regard to case, as it is written.
+    pub(super) fn word(&self, key: &str, words: &[&str]) -> Option<Spot<String>> {
+        self.parsed(key, |text| {
+            if words.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+                return Ok(text.to_owned());
+            }
+            let known: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            let listed: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            let nearest = nearest(text, &known).filter(|(_, meant)| *meant);
+            let nearest = nearest.map(|(word, _)| format!("; did you mean \"{word}\"?")).unwrap_or_default();
+            Err(format!("expected one of {}{nearest}", listed.join(", ")))
+        })
+    }
+
     /// A local file's path; a relative one lies beside the configuration file.
     pub(super) fn path(&self, key: &str) -> Option<Spot<PathBuf>> {
         let directory = self.context.directory;
@@ -353,6 +367,15 @@ impl<'a> Section<'a> {
             }
             Ok(directory.join(text))
         })
+    }
+
+    /// The path of a file that is there.
+    pub(super) fn file(&self, key: &str) -> Option<Spot<PathBuf>> {
+        let file = self.path(key);
+        if let Some(missing) = file.as_ref().filter(|file| !file.value.is_file()) {
+            self.context.error(&missing.at, ErrorKind::Unavailable, "there is no such file");
+        }
+        file
     }
 
     /// A table below this one.

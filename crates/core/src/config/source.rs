@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bindery_directory::preset::{self, Preset};
-use bindery_directory::settings::Timeouts;
+use bindery_directory::settings::{Bind, Timeouts};
 use bindery_directory::{Dn, LdapUrl, SourceSettings};
 
 use super::error::ErrorKind;
@@ -65,7 +65,8 @@ pub(super) fn read(slug: &str, section: &Section<'_>, lowercase_usernames: bool)
     let bind = section.section("bind", |it| bind::read(it, &basis, &users, &tls));
     let rules = rules(section, &basis, &users, &groups);
     let passwords = section.section("passwords", sync::passwords);
-    let sync = section.section("sync", sync::read);
+    let account = !matches!(bind, Some(Bind::AsUser));
+    let sync = section.section("sync", |it| sync::read(it, account));
     let identity = Identity::read(section);
     let limits = Limits::read(section);
     let directory = SourceSettings {
@@ -212,7 +213,7 @@ impl Identity {
         Self {
             domain: section.parsed("domain", domain).map(|it| it.value),
             dns_domain: section.parsed("dns_domain", domain).map(|it| it.value),
-            icon: section.path("icon").map(|it| it.value),
+            icon: section.file("icon").map(|it| it.value),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::error::ErrorKind;
 use super::features::Feature;
 use super::reader::{Section, Spot};
+use super::tree::At;
 use super::values;
 
 /// `[sources.NAME.sync]`: reading the whole directory.
@@ -54,17 +56,20 @@ pub struct PasswordSettings {
     pub offline: Option<Duration>,
 }
 
-pub(super) fn read(section: &Section<'_>) -> SyncSettings {
+/// `account` is whether there is anybody to read everybody with.
+pub(super) fn read(section: &Section<'_>, account: bool) -> SyncSettings {
     let schedule = section.parsed("schedule", |text| match text {
         "off" => Ok(None),
         text => values::schedule(text).map(Some),
     });
     if let Some(Spot { value: Some(_), at }) = &schedule {
         section.context.needs(at, Feature::Sync);
+        needs_account(section, at, account);
     }
     let live = section.boolean("live").unwrap_or(false);
     if live {
         section.context.needs(&section.at("live"), Feature::Sync);
+        needs_account(section, &section.at("live"), account);
     }
     let poll = section.duration("poll");
     if let Some(Spot { value: Duration::ZERO, at }) = &poll {
@@ -82,6 +87,13 @@ pub(super) fn read(section: &Section<'_>) -> SyncSettings {
             count: it.integer("count", 0..=u32::MAX).unwrap_or(500),
             percent: it.integer("percent", 0..=100).unwrap_or(5),
         }),
+    }
+}
+
+fn needs_account(section: &Section<'_>, at: &At, account: bool) {
+    if !account {
+        let problem = "needs a service account: with bind.method = \"as-user\" nobody can read everybody";
+        section.context.error(at, ErrorKind::Conflict, problem);
     }
 }
 

@@ -28,6 +28,13 @@ pub(super) fn read(section: &Section<'_>, basis: &Basis<'_>) -> Read {
         DnTemplate::parse(text)
             .map_err(|problem| format!("not a template of a DN, as uid={{user}},ou=people,…: {problem}"))
     });
+    if let (Some(template), Some(bases)) = (&dn_template, &base_dn)
+        && template.value.fill("name").is_ok_and(|dn| !bases.iter().any(|base| may_lie_in(&dn, base, scope)))
+    {
+        let problem =
+            "makes DNs of a length that none in users.base_dn and users.scope has; write the DN out to its end";
+        section.context.invalid(&template.at, problem);
+    }
     let unique_id = section.parsed("unique_id", values::attribute).map(|it| it.value);
     let settings = base_dn.zip(filter).map(|(base_dn, filter)| UserSettings {
         base_dn,
@@ -41,6 +48,15 @@ pub(super) fn read(section: &Section<'_>, basis: &Basis<'_>) -> Read {
         settings,
         fields: section.section("attributes", |it| fields::attributes(it, basis.preset)),
         path: fields::path(section),
+    }
+}
+
+/// Whether a DN is long enough to lie there. That it does not after all is for `check` to say.
+fn may_lie_in(dn: &Dn, base: &Dn, scope: Scope) -> bool {
+    match scope {
+        Scope::One => dn.depth() == base.depth() + 1,
+        Scope::Base => dn.depth() == base.depth(),
+        Scope::Subtree => dn.depth() >= base.depth(),
     }
 }
 

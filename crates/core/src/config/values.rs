@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::DateTime;
 use croner::Cron;
 
 /// `500ms`, `15s`, `1h30m`, `14d`, `0s`.
@@ -78,7 +79,12 @@ pub(super) fn schedule(text: &str) -> Result<String, String> {
     if text.split_whitespace().count() != 5 {
         return Err(WANTED.to_owned());
     }
-    Cron::from_str(text).map(|_| text.to_owned()).map_err(|_| WANTED.to_owned())
+    let schedule = Cron::from_str(text).map_err(|_| WANTED.to_owned())?;
+    // Every day of a calendar comes within a few years of any day.
+    match schedule.find_next_occurrence(&DateTime::UNIX_EPOCH, false) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("a time that never comes, as the 30th of February".to_owned()),
+    }
 }
 
 /// An LDAP attribute description (RFC 4512, 2.5): a name or an OID, with options.

@@ -1,7 +1,6 @@
 //! What holds where nothing is said, the presets, and the keys that have forms of their own.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use bindery_directory::settings::{Bind, MemberValue, Members, Nested};
@@ -290,14 +289,18 @@ fn services_bind_in_several_ways() {
 
 #[test]
 fn paths_lie_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, icon) = (folder.path().join("bindery.toml"), folder.path().join("corp.svg"));
+    std::fs::write(&icon, "<svg/>").unwrap();
     let config = crate::config::Config::parse(
         &format!("[store]\nurl = 'sqlite:data/b.db'\n{LEAST}icon = 'corp.svg'"),
-        Path::new("/etc/bindery/bindery.toml"),
+        &file,
         &crate::config::Environment::default(),
     )
     .unwrap();
-    assert_eq!(config.store.to_string(), "SQLite file /etc/bindery/data/b.db");
-    assert_eq!(config.sources[0].icon.as_deref(), Some(Path::new("/etc/bindery/corp.svg")));
+    let store = folder.path().join("data/b.db");
+    assert_eq!(config.store.to_string(), format!("SQLite file {}", store.display()));
+    assert_eq!(config.sources[0].icon.as_deref(), Some(icon.as_path()));
 }
 
 #[test]
