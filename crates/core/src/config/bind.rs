@@ -4,6 +4,7 @@ use bindery_directory::settings::Bind;
 use bindery_directory::{Dn, TlsSettings};
 use secrecy::ExposeSecret;
 
+use super::error::ErrorKind;
 use super::features::Feature;
 use super::reader::Section;
 use super::server::required;
@@ -57,14 +58,14 @@ pub(super) fn read(section: &Section<'_>, basis: &Basis<'_>, users: &users::Read
             let networked = basis.servers.is_empty() || basis.servers.iter().any(|it| !tls::is_socket(&it.value));
             if networked && tls.identity.is_none() {
                 let problem = "needs a client certificate ([tls] client_cert) or an ldapi:// server";
-                section.context.invalid(&section.at("method"), problem);
+                section.context.error(&section.at("method"), ErrorKind::Missing, problem);
             }
             Some(Bind::External)
         }
         Method::AsUser => {
             if users.settings.as_ref().is_some_and(|users| users.dn_template.is_none()) {
                 let problem = "needs users.dn_template: without a service account nobody can be searched for";
-                section.context.invalid(&section.at("method"), problem);
+                section.context.error(&section.at("method"), ErrorKind::Missing, problem);
             }
             Some(Bind::AsUser)
         }

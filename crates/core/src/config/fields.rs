@@ -125,12 +125,36 @@ pub(super) struct Flags {
     pub(super) cascade: bool,
 }
 
+/// Flags stand beside these in `user show` and `/api/v1/me`.
+const KEYS_OF_A_USER: [&str; 11] = [
+    "id",
+    "username",
+    "first_name",
+    "last_name",
+    "email",
+    "display_name",
+    "path",
+    "profile",
+    "groups",
+    "permissions",
+    "link",
+];
+
+fn flag_name(flag: &str) -> Result<(), String> {
+    if KEYS_OF_A_USER.contains(&flag) {
+        return Err(
+            "a flag cannot be called that: whoever reads a user finds something else under this name".to_owned()
+        );
+    }
+    Ok(())
+}
+
 pub(super) fn flags(section: &Section<'_>) -> Flags {
     let cascade = section.boolean("cascade").unwrap_or(true);
     let flags = section.entries().filter(|(key, _)| *key != "cascade");
     let rules = flags
         .filter_map(|(flag, node)| {
-            if let Err(problem) = values::identifier(flag) {
+            if let Err(problem) = values::identifier(flag).and_then(|()| flag_name(flag)) {
                 section.context.invalid(&node.at, problem);
             }
             Some((flag.to_owned(), expression::expression(section.context, node)?))

@@ -207,7 +207,8 @@ fn sources(section: &Section<'_>, defaults: Option<&Node>, lowercase_usernames: 
     sources
 }
 
-/// Unknown keys of `[defaults]` are mistakes even while no source inherits them. What is missing from it is not.
+/// What is wrong in `[defaults]` by itself is a mistake even while no source inherits it. What is missing from it, or goes with
+/// something else, is for the sources to say.
 fn check_defaults(context: &Context<'_>, defaults: &Node) {
     if defaults.table().is_none() {
         context.wrong_type(defaults, "a table");
@@ -218,7 +219,7 @@ fn check_defaults(context: &Context<'_>, defaults: &Node) {
     let told = scratch
         .into_errors()
         .into_iter()
-        .filter(|error| matches!(error.kind, ErrorKind::UnknownKey | ErrorKind::WrongType));
+        .filter(|error| matches!(error.kind, ErrorKind::UnknownKey | ErrorKind::WrongType | ErrorKind::Invalid));
     context.push_all(told);
 }
 

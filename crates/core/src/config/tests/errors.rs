@@ -157,6 +157,30 @@ fn a_mistake_in_the_defaults_is_told_once_and_where_it_is_written() {
     assert_eq!(wrong(text), "bindery.toml:2: defaults.users.filtr: unknown key; did you mean \"filter\"?");
 }
 
+/// A value that no source inherits is as wrong; what a source adds to it is not looked for.
+#[test]
+fn a_bad_value_in_the_defaults_is_told_though_every_source_has_its_own() {
+    let sources = "[sources.a]\nservers = ['ldaps://h']\nbase_dn = 'dc=x'\n\
+                   [sources.b]\nservers = ['ldaps://h']\nbase_dn = 'dc=x'\n";
+    let told = wrong(&format!("[defaults]\nbase_dn = 'xx'\n{sources}"));
+    assert!(told.starts_with("bindery.toml:2: defaults.base_dn: "), "{told}");
+    let inherited = wrong(&format!("[defaults.users]\nfilter = '(uid=*'\n{sources}"));
+    assert_eq!(inherited.lines().count(), 1, "{inherited}");
+    let bound = "[defaults.bind]\nmethod = 'as-user'\n\
+                 [sources.a]\nservers = ['ldaps://h']\nbase_dn = 'dc=x'\nusers.dn_template = 'uid={user},dc=x'\n";
+    assert!(parse(bound).is_ok(), "{:?}", parse(bound).err());
+}
+
+#[test]
+fn a_flag_is_not_called_like_a_key_of_a_user() {
+    let source = "[sources.a]\nservers = ['ldaps://h']\nbase_dn = 'dc=x'\n[sources.a.flags]\n";
+    for name in ["id", "username", "email", "groups", "link", "path"] {
+        let told = wrong(&format!("{source}{name} = 'Staff'"));
+        assert!(told.starts_with(&format!("bindery.toml:5: sources.a.flags.{name}: ")), "{told}");
+    }
+    assert!(parse(&format!("{source}is_pilot = 'Staff'")).is_ok());
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
