@@ -63,6 +63,11 @@ impl Failure {
         Self { message: format!("{} ({place})", self.message), ..self }
     }
 
+    /// Whether it is the directory or the store that did not answer.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.exit == Exit::Unavailable
+    }
+
     /// The words.
     pub(crate) fn message(&self) -> &str {
         &self.message

@@ -127,7 +127,14 @@ fn exit_codes() {
     assert!(text.code == 1 && text.stdout.contains("size_limit"), "{text:?}");
 
     let lost = Corp::new(&slapd).also("[store]\nurl = \"sqlite:no/such/folder/bindery.db\"").bindery();
-    assert_eq!(lost.json(&["sync"]).code, 3);
+    let all = lost.json(&["sync"]);
+    assert_eq!((all.code, keys(&all.value())), (3, set(["runs"])));
+    let run = ended(&lost.json(&["sync", "corp"]), 3, "failed store");
+    assert_eq!((keys(&run), &run["source"]), (keys(&held), &"corp".into()));
+    assert!(run["errors"][0].as_str().unwrap().contains("folder"), "{run}");
+    assert_eq!(all.value()["runs"][0], run);
+    let dry = ended(&lost.json(&["sync", "corp", "--dry-run"]), 3, "failed store");
+    assert_eq!((&dry["dry_run"], &dry["changes"]), (&true.into(), &Value::Array(vec![])));
 
     let proxy = FaultProxy::new(slapd.port());
     let bindery = corp(&slapd).servers(&[format!("ldap://127.0.0.1:{}", proxy.port())]).bindery();

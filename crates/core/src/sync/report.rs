@@ -264,6 +264,14 @@ impl SyncRun {
         }
     }
 
+    /// A run that could not begin, because the store did not answer: it is kept nowhere, and has no ID.
+    pub fn without_store(source: &str, dry_run: bool, error: String) -> Self {
+        let mut run = Self::begin(Uuid::nil(), source, dry_run);
+        run.end(SyncOutcome::Failed, SyncReason::Store);
+        run.error(error);
+        run
+    }
+
     /// Everything is looked at after all. What was written so far stays counted, apart from a dry run, which wrote nothing.
     pub(super) fn begin_again(&mut self) {
         if self.dry_run {

@@ -46,18 +46,40 @@ impl From<SyncOutcome> for Exit {
 }
 
 pub(crate) async fn run(cli: &Cli, arguments: &Arguments) -> Result<Exit, Failure> {
-    let (_, engine) = context::open(cli).await?;
-    if let Some(slug) = &arguments.source {
-        let run = one(&engine, &context::source(&engine, slug)?, arguments, cli.format).await;
-        output::report(cli.format, &run, people::run)?;
-        return Ok(run.outcome.into());
+    let config = context::config(cli)?;
+    let engine = match context::engine(&config).await {
+        Ok(engine) => engine,
+        // What a script reads is the same wherever the outage is.
+        Err(failure) if failure.is_unavailable() => {
+            let failed = |slug: &str| SyncRun::without_store(slug, arguments.dry_run, failure.message().to_owned());
+            let known = config.sources.iter().map(|source| source.slug.as_str());
+            let wanted = |slug: &&str| arguments.source.as_ref().is_none_or(|wanted| wanted == slug);
+            let runs: Vec<SyncRun> = known.filter(wanted).map(failed).collect();
+            return if runs.is_empty() { Err(failure) } else { report(cli, arguments, runs) };
+        }
+        Err(failure) => return Err(failure),
+    };
+    let sources = match &arguments.source {
+        Some(slug) => vec![context::source(&engine, slug)?],
+        None => engine.sources().to_vec(),
+    };
+    let mut runs = Vec::new();
+    for source in &sources {
+        runs.push(one(&engine, source, arguments, cli.format).await);
     }
-    let mut all = All { runs: Vec::new() };
-    for source in engine.sources().iter() {
-        all.runs.push(one(&engine, source, arguments, cli.format).await);
+    report(cli, arguments, runs)
+}
+
+/// The run of the source that was named, or all of them.
+fn report(cli: &Cli, arguments: &Arguments, runs: Vec<SyncRun>) -> Result<Exit, Failure> {
+    let exit = runs.iter().map(|run| Exit::from(run.outcome)).max().unwrap_or(Exit::Done);
+    match (&arguments.source, runs.first()) {
+        (Some(_), Some(run)) => output::report(cli.format, run, people::run)?,
+        _ => output::report(cli.format, &All { runs }, |all| {
+            all.runs.iter().map(people::run).collect::<Vec<_>>().join("\n")
+        })?,
     }
-    output::report(cli.format, &all, |all| all.runs.iter().map(people::run).collect::<Vec<_>>().join("\n"))?;
-    Ok(all.runs.iter().map(|run| Exit::from(run.outcome)).max().unwrap_or(Exit::Done))
+    Ok(exit)
 }
 
 async fn one(engine: &Engine, source: &Arc<ActiveSource>, arguments: &Arguments, format: Format) -> SyncRun {
