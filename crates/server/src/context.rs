@@ -41,6 +41,15 @@ pub(crate) fn source(engine: &Engine, slug: &str) -> Result<Arc<ActiveSource>, F
     })
 }
 
+/// A source for work that needs nothing but its directory. One of the file needs no store.
+pub(crate) async fn directory(cli: &Cli, slug: &str) -> Result<Arc<ActiveSource>, Failure> {
+    let config = config(cli)?;
+    match config.sources.iter().find(|source| source.slug == slug) {
+        Some(own) => Ok(Arc::new(ActiveSource::new(own))),
+        None => source(&engine(&config).await?, slug),
+    }
+}
+
 /// Longer ones are a file piped in by mistake.
 const LONGEST_PASSWORD: u64 = 16 * 1024 * 1024;
 

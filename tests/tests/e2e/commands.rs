@@ -154,6 +154,13 @@ fn directory() {
     let changed = bindery.run_with(&["directory", "modify", "corp"], &change);
     assert_eq!(changed.code, 0, "{changed:?}");
     assert!(slapd.ldapsearch("(uid=ann)", &["title"]).contains("title: Editor"));
+
+    // The directory is asked, whatever the store is at.
+    let nowhere = "[store]\nurl = \"sqlite:no/such/folder/bindery.db\"";
+    let storeless = Corp::new(&slapd).table("users", PEOPLE).also(nowhere).bindery();
+    assert_eq!(storeless.run(&["directory", "search", "corp", "(uid=ann)"]).code, 0);
+    assert_eq!(storeless.run_with(&["directory", "modify", "corp"], &change).code, 1, "read_only");
+    assert_eq!(storeless.run(&["directory", "search", "corq", "(uid=ann)"]).code, 3, "it may be one of the store's");
 }
 
 /// Tokens are shown once, and listed without their secret.

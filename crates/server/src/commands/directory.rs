@@ -57,10 +57,9 @@ pub(crate) enum Depth {
 
 /// Runs it.
 pub(crate) async fn run(cli: &Cli, command: &Command) -> Result<Exit, Failure> {
-    let (_, engine) = context::open(cli).await?;
     match command {
-        Command::Search(it) => search(&*context::source(&engine, &it.source)?, it, cli.format).await,
-        Command::Modify { source } => modify(&*context::source(&engine, source)?, cli.format).await,
+        Command::Search(it) => search(&*context::directory(cli, &it.source).await?, it, cli.format).await,
+        Command::Modify { source } => modify(&*context::directory(cli, source).await?, cli.format).await,
     }
 }
 
