@@ -149,25 +149,53 @@ async fn browser_shows_values_as_text() {
     assert_ne!(browser.driver().title().await.unwrap(), "owned");
 }
 
-/// D20: the demo tells who can sign in, and they can.
+/// A demo under way; it ends with this.
+struct Demo(std::process::Child);
+
+impl Demo {
+    fn start(arguments: &[&str]) -> (Self, std::io::BufReader<std::process::ChildStdout>) {
+        let mut child = std::process::Command::new(bindery_tests::binary())
+            .args(["demo", "--port", "0"])
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+        (Self(child), stdout)
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// D20: the demo tells who can sign in, and they can; those of whom it says that they cannot, cannot.
 #[tokio::test]
 async fn demo() {
     use std::io::BufRead;
-    let mut child = std::process::Command::new(bindery_tests::binary())
-        .args(["demo", "--port", "0"])
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let line = lines.find(|line| line.contains("http://"));
-    let url = line.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
-    let found = match url {
-        Some(url) => reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.map(|a| a.status()),
-        None => panic!("no address is printed"),
-    };
-    let _ = child.kill();
-    let _ = child.wait();
-    assert!(found.unwrap().is_success());
+    let (_demo, stdout) = Demo::start(&[]);
+    let told = stdout.lines().map_while(Result::ok).find(|line| line.contains("http://"));
+    assert!(told.is_some_and(|line| line.contains("http://localhost:")));
+
+    let (_demo, stdout) = Demo::start(&["--format", "json"]);
+    let report =
+        serde_json::Deserializer::from_reader(stdout).into_iter::<serde_json::Value>().next().unwrap().unwrap();
+    let url = report["url"].as_str().unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert!(client.get(url).send().await.unwrap().status().is_success());
+    let people = report["people"].as_array().unwrap();
+    let mut ends = std::collections::BTreeSet::new();
+    for person in people {
+        let answer = client.post(format!("{url}/login")).json(person).send().await.unwrap();
+        let refused = person["about"].as_str().unwrap().contains(": ");
+        ends.insert(answer.status().as_u16());
+        assert_eq!(answer.status().is_success(), !refused, "{person}: {answer:?}");
+    }
+    // A lock is told as a wrong password is: nobody learns from it which names exist.
+    assert_eq!(ends, [200, 401, 403].into());
 }

@@ -136,9 +136,14 @@ fn attributes() {
     let slapd = Slapd::start();
     let attributes = "title = \"title\"\nemployee_id = { attribute = \"employeeNumber\", keep_when_absent = true }\n\
          phones = { attribute = \"telephoneNumber\", many = true }\nplace = \"{{ l }}/{{ physicalDeliveryOfficeName }}\"";
-    let bindery = Corp::new(&slapd).table("users", PEOPLE).table("users.attributes", attributes).bindery();
+    let people = format!("{PEOPLE}\npath = \"{{{{ l }}}}/people\"");
+    let bindery = Corp::new(&slapd).table("users", &people).table("users.attributes", attributes).bindery();
     signed_in(&bindery.login("ann", "ann-secret"));
     let ann = user(&bindery, "ann");
+    assert_eq!(
+        (&ann["path"], &bindery.json(&["user", "list"]).value()[0]["path"]),
+        (&"Lyon/people".into(), &ann["path"])
+    );
     assert_eq!(ann["profile"]["title"], "Writer");
     assert_eq!(ann["profile"]["employee_id"], "E-1");
     assert_eq!(ann["profile"]["phones"], serde_json::json!(["+1 555 0100", "+1 555 0101"]));

@@ -98,6 +98,7 @@ fn user(display_name: &str) -> UserView {
         last_name: "Lee".to_owned(),
         email: "ann@example.com".to_owned(),
         display_name: display_name.to_owned(),
+        path: "corp/press".to_owned(),
         flags: [("is_active".to_owned(), true), ("is_staff".to_owned(), true)].into(),
         profile: [("title".to_owned(), json!("Editor")), ("phone_numbers".to_owned(), json!(["1", "2"]))]
             .into_iter()

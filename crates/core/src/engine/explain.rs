@@ -227,6 +227,8 @@ impl Engine {
             let mut live = decision.live_permission_groups.clone();
             live.extend(stored.iter().flat_map(|state| self.live_elsewhere(state, &source.slug)));
             explanation.permissions = self.permissions_through(&groups, &live).await?;
+            let keys: Vec<String> = live.iter().map(|name| crate::reconcile::group_key(name)).collect();
+            groups.extend(self.local_groups_named(&keys).await?);
         }
         explanation.local_groups = in_order(groups);
         Ok(())

@@ -66,7 +66,11 @@ impl Engine {
             Ok(answer) => answer,
             Err(Rejection { retry_after: Some(wait), .. }) => PasswordChange::Throttled(wait),
             Err(Rejection { reason: Some(_), .. }) => PasswordChange::WrongOld,
-            Err(rejection) => PasswordChange::Unavailable(rejection.detail),
+            Err(rejection) => {
+                let (source, detail) = (rejection.source.as_deref(), &rejection.detail);
+                tracing::warn!(target: "bindery_core::password", source, detail, "a password could not be changed");
+                PasswordChange::Unavailable(rejection.detail)
+            }
         };
         if answer == PasswordChange::WrongOld && via == Via::Http {
             let keys: Vec<Limit> = turn.counted().map(|(limit, _)| limit.clone()).collect();

@@ -25,9 +25,11 @@ pub struct UserView {
     /// `is_active`, `is_staff`, `is_superuser` and the app's own, at top level.
     #[serde(flatten)]
     pub flags: Flags,
+    /// A folder-like place, for listing.
+    pub path: String,
     /// Other mapped fields.
     pub profile: Profile,
-    /// Names of local groups.
+    /// Names of local groups, live ones included.
     pub groups: Vec<String>,
     /// Everything they may do.
     pub permissions: Vec<String>,
@@ -59,6 +61,7 @@ impl UserView {
             email: user.email,
             display_name: user.display_name,
             flags: user.flags,
+            path: user.path,
             profile: user.profile,
             groups,
             permissions,
@@ -139,8 +142,17 @@ impl Engine {
             permissions.extend(self.store().permissions_of_groups(&live).await?);
             permissions.sort();
             permissions.dedup();
+            groups.extend(self.local_groups_named(&live).await?);
+            groups.sort_by_cached_key(|name| fold(name));
+            groups.dedup();
         }
         Ok(UserView::new(user, links, groups, permissions))
+    }
+
+    /// The local groups that bear these folded names.
+    pub(crate) async fn local_groups_named(&self, keys: &[String]) -> Result<Vec<String>, StoreError> {
+        let states = self.store().groups_by_key(keys).await?;
+        Ok(states.into_iter().map(|state| state.group.name).collect())
     }
 
     /// Folded names of groups that were read live: they give permissions only while the configuration says so.

@@ -387,9 +387,13 @@ async fn permissions_may_follow_directory_groups_live() {
     world.group("Author-Relations", "books.sign").await;
     let token = world.enter("leo").await;
     let user = world.current(&token).await;
-    assert!(user.user.may("books.sign") && user.user.groups.is_empty(), "no row is written");
+    assert!(user.user.may("books.sign"));
+    assert_eq!(user.user.groups, ["Author-Relations"], "the local group of that name");
+    assert_eq!(world.explain("leo").await.local_groups, ["Author-Relations"]);
+    assert_eq!(world.engine.store().memberships(user.user.id).await.unwrap(), [], "no row is written");
     world.leave("leo", "author-relations").await;
-    assert!(!world.current(&token).await.user.may("books.sign"));
+    let user = world.current(&token).await;
+    assert!(!user.user.may("books.sign") && user.user.groups.is_empty());
     world.join("leo", "author-relations").await;
     assert!(world.current(&token).await.user.may("books.sign"));
     // The setting leaves the configuration, and what it gave goes with it, read again or not.

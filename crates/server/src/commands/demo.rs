@@ -1,6 +1,7 @@
 //! `bindery demo`: an embedded directory with a small company in it, SQLite in a temporary folder,
 //! and the server. Everything is gone when it ends.
 
+use crate::cli::Cli;
 use crate::context;
 use crate::exit::{Exit, Failure, chain};
 use crate::output;
@@ -13,8 +14,9 @@ use bindery_demo_directory::company::{self, Person, Standing};
 use bindery_demo_directory::{DemoDirectory, Options};
 use bindery_store::{Change, GroupRef, NewGroup, Owner, Plan};
 use clap::Args;
+use serde::Serialize;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
 const NOTE: &str = "This is a demo. Larkspur Press does not exist, and everything here is gone when the program ends.";
@@ -34,7 +36,7 @@ pub(crate) struct Arguments {
     port: Option<u16>,
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+pub(crate) async fn run(cli: &Cli, arguments: &Arguments) -> Result<Exit, Failure> {
     let failed = |what: &str, error: &dyn std::error::Error| Failure::unavailable(format!("{what}: {}", chain(error)));
     let metrics = Metrics::start()?;
     let folder = tempfile::Builder::new().prefix("bindery-demo-").tempdir();
@@ -50,7 +52,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let pages = server::pages(&engine, &config).await?.site("Larkspur Press").banner(NOTE).demo(hints());
     let bindery = pages.build().map_err(|error| failed("the pages could not be made", &error))?;
 
-    output::print(&welcome(bound, &directory.url(), &config.file))?;
+    let report = Report::new(bound, &directory.url(), &config.file);
+    output::report(cli.format, &report, |_| welcome(bound, &directory.url(), &config.file))?;
     let server = Server { engine, bindery, metrics, config_file: Some(config.file) };
     server.run(listener).await?;
     directory.shutdown().await;
@@ -179,6 +182,26 @@ fn about(person: &Person) -> String {
         Standing::Disabled => format!("{name}: disabled in the directory"),
         Standing::Locked => format!("{name}: locked after wrong passwords"),
         Standing::Expired => format!("{name}: their account has ended"),
+    }
+}
+
+/// What there is, for scripts.
+#[derive(Debug, Serialize)]
+struct Report {
+    url: String,
+    config: PathBuf,
+    directory: String,
+    people: Vec<DemoPerson>,
+}
+
+impl Report {
+    fn new(bound: SocketAddr, directory: &str, config: &Path) -> Self {
+        Self {
+            url: format!("http://localhost:{}", bound.port()),
+            config: config.to_owned(),
+            directory: directory.to_owned(),
+            people: hints().people,
+        }
     }
 }
 

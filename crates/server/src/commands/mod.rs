@@ -18,7 +18,7 @@ use crate::exit::{Exit, Failure};
 /// Runs the command that was asked for.
 pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
     match &cli.command {
-        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Demo(arguments) => demo::run(&cli, arguments).await,
         Command::Serve => serve::run(&cli).await,
         Command::Check(arguments) => check::run(&cli, arguments).await,
         Command::Login(arguments) => login::run(&cli, arguments).await,

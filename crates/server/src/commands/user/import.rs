@@ -279,6 +279,7 @@ fn person(record: &Map<String, Value>, lowercase: bool) -> Result<Person, String
             "first_name" => user.first_name = text(name, value)?,
             "last_name" => user.last_name = text(name, value)?,
             "display_name" => user.display_name = text(name, value)?,
+            "path" => user.path = text(name, value)?,
             "password" => user.password_hash = hash(value)?,
             "groups" => person.groups = group_names(value)?,
             "profile" => {

@@ -154,6 +154,7 @@ struct Listed {
     last_name: String,
     email: String,
     display_name: String,
+    path: String,
     #[serde(flatten)]
     flags: Flags,
 }
@@ -167,6 +168,7 @@ impl From<User> for Listed {
             last_name: user.last_name,
             email: user.email,
             display_name: user.display_name,
+            path: user.path,
             flags: user.flags,
         }
     }
@@ -176,7 +178,8 @@ impl Listed {
     fn row(&self) -> Vec<String> {
         let flag = |name: &str| (if self.flags.get(name) == Some(&true) { "yes" } else { "" }).to_owned();
         let name = full_name(&self.display_name, &self.first_name, &self.last_name);
-        vec![self.username.clone(), name, self.email.clone(), flag("is_active"), flag("is_staff"), flag("is_superuser")]
+        let flags = ["is_active", "is_staff", "is_superuser"].map(flag);
+        [self.username.clone(), name, self.email.clone(), self.path.clone()].into_iter().chain(flags).collect()
     }
 }
 
@@ -191,7 +194,7 @@ async fn list(engine: &Engine, source: Option<String>, output: Format) -> Result
     }
     output::report(output, &users, |users| {
         let rows: Vec<_> = users.iter().map(Listed::row).collect();
-        table(&["username", "name", "email", "active", "staff", "superuser"], &rows)
+        table(&["username", "name", "email", "path", "active", "staff", "superuser"], &rows)
     })?;
     Ok(Exit::Done)
 }
@@ -212,6 +215,7 @@ pub(crate) fn describe(view: &UserView) -> String {
         ("last_name", view.last_name.clone()),
         ("email", view.email.clone()),
         ("display_name", view.display_name.clone()),
+        ("path", view.path.clone()),
         ("flags", flags.join(", ")),
         ("groups", view.groups.join(", ")),
         ("permissions", view.permissions.join(", ")),
