@@ -1,5 +1,5 @@
 //! Groups that rules name by DN and that no search for groups finds: outside `groups.base_dn`, past `groups.filter`, or
-//! not there at all. No feed tells of them, and so they are read again, by a run and by a follower alike.
+//! not there at all; and the groups in these that no search finds either. No feed tells of them, and so they are read again, by a run and by a follower alike.
 //!
 //! What they were is kept like the member lists of the others, and compared.
 
@@ -14,6 +14,8 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 const APART: &str = "apart";
+/// Members that have come are looked at one by one, whether they are groups; no more of them than this.
+const MOST_LOOKED_AT: usize = 2_000;
 
 /// What was read of these groups, by the keys of their DNs; nothing for one that is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,11 +69,34 @@ impl Aside {
     pub(super) async fn read_again(&self, directory: &Source) -> Result<Self, Broken> {
         // A key is a DN, too.
         let dns: Vec<Dn> = self.0.keys().filter_map(|key| Dn::parse(key).ok()).collect();
-        Ok(Self::from_read(&directory.groups_at(&dns).await?))
+        let mut now = Self::from_read(&directory.groups_at(&dns).await?);
+        let fresh = now.members_that_came(self);
+        // With more of them everybody is read anyway.
+        if !fresh.is_empty() && fresh.len() <= MOST_LOOKED_AT {
+            let more = Self::from_read(&directory.groups_among(&fresh).await?);
+            let more: Vec<_> = more.0.into_iter().filter(|(dn, _)| !now.0.contains_key(dn)).collect();
+            now.0.extend(more);
+        }
+        Ok(now)
+    }
+
+    /// The members that these groups had not before.
+    fn members_that_came(&self, before: &Self) -> Vec<&str> {
+        let listed = self.0.iter().filter_map(|(dn, listed)| Some((dn, listed.as_ref()?)));
+        let came = listed.flat_map(|(dn, listed)| {
+            let before = before.0.get(dn).and_then(Option::as_ref);
+            listed.members.iter().filter(move |member| before.is_none_or(|before| !before.members.contains(*member)))
+        });
+        came.map(String::as_str).collect()
     }
 
     pub(super) fn difference(&self, now: &Self) -> Difference {
         let mut members = BTreeSet::new();
+        if let Some(dn) = now.0.keys().find(|dn| !self.0.contains_key(*dn)) {
+            return Difference::Doubt(format!(
+                "the group {dn}, which no feed tells of, is in one that a rule names now"
+            ));
+        }
         for (dn, before) in &self.0 {
             match (before, now.0.get(dn).and_then(Option::as_ref)) {
                 (None, None) => {}
@@ -135,6 +160,7 @@ mod tests {
             (&before, &aside(listed("other", &["ann"]))),
             (&stamped("1"), &stamped("2")),
             (&before, &Aside::default()),
+            (&Aside::default(), &before),
         ] {
             assert!(matches!(before.difference(now), Difference::Doubt(_)), "{before:?} {now:?}");
         }

@@ -153,6 +153,41 @@ async fn a_group_that_only_a_rule_names_is_read_again_by_each_run() {
     world.current(&zoe).await;
 }
 
+/// Groups in such a group, which nothing names at all.
+#[tokio::test]
+async fn groups_in_a_group_that_only_a_rule_names_are_read_again_too() {
+    let world = with_apart("").await;
+    let (crew, night) = (APART.replacen("app", "crew", 1), APART.replacen("app", "night", 1));
+    add_group(&world, &crew, &format!("cn: crew\nmember: {}\n", dn("beth"))).await;
+    world.edit(&format!("dn: {APART}\nchangetype: modify\nadd: member\nmember: {crew}\n")).await;
+    sync(&world, FULL).await;
+    let beth = world.enter("beth").await;
+    assert_eq!(sync(&world, INCREMENTAL).await.users.seen, 0);
+
+    world.edit(&format!("dn: {crew}\nchangetype: modify\nreplace: member\nmember: {}\n", dn("ann"))).await;
+    let run = sync(&world, INCREMENTAL).await;
+    assert_eq!((run.mode, run.users.seen), (Mode::Incremental, 2), "{run:?}");
+    world.ended(&beth).await;
+    world.enter("ann").await;
+
+    // Another one comes into it: from then on that one is read again as well.
+    add_group(&world, &night, &format!("cn: night\nmember: {}\n", dn("beth"))).await;
+    world.edit(&format!("dn: {crew}\nchangetype: modify\nadd: member\nmember: {night}\n")).await;
+    let run = sync(&world, INCREMENTAL).await;
+    assert!(run.mode == Mode::Full && run.full_because.as_ref().unwrap().contains("cn=night"), "{run:?}");
+    let beth = world.enter("beth").await;
+    world.edit(&format!("dn: {night}\nchangetype: modify\nreplace: member\nmember: {}\n", dn("zoe"))).await;
+    assert_eq!(sync(&world, INCREMENTAL).await.mode, Mode::Incremental);
+    world.ended(&beth).await;
+
+    // What the group in it is out of, those in that one are out of.
+    let zoe = world.enter("zoe").await;
+    world.edit(&format!("dn: {crew}\nchangetype: modify\ndelete: member\nmember: {night}\n")).await;
+    leave_apart(&world, "zoe").await;
+    assert_eq!(sync(&world, INCREMENTAL).await.outcome, SyncOutcome::Completed);
+    world.ended(&zoe).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_only_a_rule_names_is_polled_by_a_follower() {
     let world = with_apart("[sources.larkspur.sync]\nlive = true\n").await;

@@ -3,12 +3,12 @@
 use super::GroupEntry;
 use super::about::one_position_a_search;
 use super::entries::{group, group_attributes, unfolded};
-use crate::groups::{Cache, kind};
+use crate::groups::{Cache, kind, steps};
 use crate::people;
-use crate::reach::{failed, inside, shortcoming};
+use crate::reach::{failed, in_scope, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
-use crate::{DirectoryError, Found, Person, Source, Wanted, unique_id};
+use crate::{DirectoryError, Found, Person, Source, SourceSettings, Wanted, change, unique_id};
 use bindery_ldap::{Dn, Entry, Filter, Scope, SearchRequest};
 use futures::future::try_join_all;
 use std::sync::Arc;
@@ -37,17 +37,58 @@ pub struct Apart {
 /// its members.
 pub(super) async fn apart(inner: &Inner, dn: &Dn) -> Result<(Apart, bool), DirectoryError> {
     let settings = &inner.settings;
+    let attributes = attributes(settings);
+    let found = inner.service().entry(&settings.slug, dn, kind(settings), &attributes).await?;
+    Ok(match found {
+        Some(found) => as_apart(settings, dn.clone(), &found),
+        None => (Apart { dn: dn.clone(), entry: None, changed: None }, false),
+    })
+}
+
+fn by_stamp(settings: &SourceSettings) -> bool {
+    settings.groups.members == Members::MemberOf && !one_position_a_search(settings)
+}
+
+fn attributes(settings: &SourceSettings) -> Vec<String> {
     let mut attributes = group_attributes(settings);
-    let by_stamp = settings.groups.members == Members::MemberOf && !one_position_a_search(settings);
-    if by_stamp {
+    if by_stamp(settings) {
         attributes.extend(STAMPS.iter().map(|name| (*name).to_owned()));
     }
-    let found = inner.service().entry(&settings.slug, dn, kind(settings), &attributes).await?;
-    let Some(found) = found else { return Ok((Apart { dn: dn.clone(), entry: None, changed: None }, false)) };
-    let changed = STAMPS.iter().filter_map(|name| found.text(name)).collect::<Vec<_>>().join(" ");
-    let (entry, ranged) = group(settings, dn.clone(), &found);
-    Ok((Apart { dn: dn.clone(), entry: Some(entry), changed: by_stamp.then_some(changed) }, ranged))
+    attributes
 }
+
+fn as_apart(settings: &SourceSettings, dn: Dn, found: &Entry) -> (Apart, bool) {
+    let changed = STAMPS.iter().filter_map(|name| found.text(name)).collect::<Vec<_>>().join(" ");
+    let (entry, ranged) = group(settings, dn.clone(), found);
+    (Apart { dn, entry: Some(entry), changed: by_stamp(settings).then_some(changed) }, ranged)
+}
+
+/// Everything below a base that may be a step to a group that a rule names.
+pub(super) async fn steps_below(inner: &Inner, base: &Dn) -> Result<Vec<Apart>, DirectoryError> {
+    let settings = &inner.settings;
+    let found = change::search(inner, base, Scope::Subtree, steps(settings), &attributes(settings), 0).await?;
+    let mut read = Vec::with_capacity(found.len());
+    for entry in &found {
+        let broken = |why: String| DirectoryError::Operation {
+            slug: settings.slug.clone(),
+            operation: format!("reading the groups below {base}"),
+            detail: why,
+            source: None,
+        };
+        let dn = entry.dn().map_err(|error| broken(error.to_string()))?;
+        if !in_scope(&dn, base, Scope::Subtree) {
+            continue;
+        }
+        match as_apart(settings, dn, entry) {
+            (apart, false) => read.push(apart),
+            (apart, true) => return Err(broken(format!("the server gave only a part of the members of {}", apart.dn))),
+        }
+    }
+    Ok(read)
+}
+
+/// Entries read side by side.
+const SIDE_BY_SIDE: usize = 8;
 
 /// What changes with an entry, whatever it is that changes.
 const STAMPS: [&str; 3] = ["modifyTimestamp", "entryCSN", "uSNChanged"];
@@ -123,7 +164,8 @@ impl Source {
             Ok(_) | Err(DirectoryError::MissingUniqueId { .. }) => {}
             Err(error) => return Err(error),
         }
-        let (filter, attributes) = (settings.groups.filter.clone(), group_attributes(settings));
+        // Through a group that is none of the source's people may be in one that a rule names.
+        let (filter, attributes) = (steps(settings), group_attributes(settings));
         let entry = self.inner.service().entry(&settings.slug, dn, filter, &attributes).await?;
         let found = entry.map(|entry| group(settings, dn.clone(), &entry).0);
         if let Some(gid) = found.as_ref().and_then(|group| group.gid.as_deref()) {
@@ -151,6 +193,30 @@ impl Source {
             }),
         }))
         .await
+    }
+
+    /// The groups among these members of others, by their keys, that lie outside `groups.base_dn`: no feed tells of them.
+    ///
+    /// # Errors
+    /// As [`Source::find`].
+    pub async fn groups_among(&self, keys: &[&str]) -> Result<Vec<Apart>, DirectoryError> {
+        let settings = &self.inner.settings;
+        if !self.nests_by_members() {
+            return Ok(vec![]);
+        }
+        let attributes = attributes(settings);
+        let bases = &settings.groups.base_dn;
+        let outside = |dn: &Dn| !bases.iter().any(|base| in_scope(dn, base, Scope::Subtree));
+        let dns: Vec<Dn> = keys.iter().filter_map(|key| Dn::parse(key).ok()).filter(outside).collect();
+        let mut found = Vec::new();
+        for part in dns.chunks(SIDE_BY_SIDE) {
+            let reads = part.iter().map(async |dn| {
+                let found = self.inner.service().entry(&settings.slug, dn, steps(settings), &attributes).await?;
+                Ok::<_, DirectoryError>(found.map(|found| as_apart(settings, dn.clone(), &found).0))
+            });
+            found.extend(try_join_all(reads).await?.into_iter().flatten());
+        }
+        Ok(found)
     }
 
     /// Whether a group with that unique ID is where this source looks for groups.

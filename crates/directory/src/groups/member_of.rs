@@ -4,7 +4,7 @@
 //! it. One that cannot be read bears no name: it counts where a rule names it by DN, and nowhere else.
 
 use super::walk::{in_bases, primary_group};
-use super::{Context, Gathered, MAX_LEVELS, shown};
+use super::{Beyond, Context, Gathered, MAX_LEVELS, Way, shown, steps};
 use crate::people::MEMBER_OF;
 use crate::reach::Reach;
 use crate::settings::Nested;
@@ -23,9 +23,28 @@ pub(crate) struct Remembered {
     broken: Option<String>,
 }
 
-pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[GroupSelector]) -> Gathered {
+/// What is asked for.
+struct Asked<'a> {
+    context: Context<'a>,
+    /// The DNs that rules name.
+    named: HashSet<&'a Dn>,
+    beyond: Beyond,
+}
+
+/// As what a group is read.
+#[derive(Clone, Copy)]
+enum As {
+    /// As one of the source's.
+    Own,
+    /// As what a rule names outright: it is what it is, whatever the filter.
+    Named,
+    /// As a step to what a rule names.
+    Step,
+}
+
+pub(super) async fn gather(context: Context<'_>, person: &Person, selectors: &[GroupSelector]) -> Gathered {
     let mut gathered = Gathered::default();
-    let named: HashSet<&Dn> = named
+    let named: HashSet<&Dn> = selectors
         .iter()
         .filter_map(|selector| match selector {
             GroupSelector::Dn(dn) => Some(dn),
@@ -41,10 +60,18 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
     {
         gathered.cut_short(why);
     }
-    let mut frontier: Vec<Vec<Dn>> = own.into_iter().map(|dn| vec![dn]).collect();
-    frontier.extend(primary(context, person, &mut gathered).await.into_iter().map(|dn| vec![dn]));
+    let mut beyond = Beyond::default();
+    if context.settings.groups.nested == Nested::Walk {
+        let (apart, unreadable) = super::apart(context, selectors).await;
+        gathered.failed = unreadable;
+        beyond = Beyond::new(context.settings, apart);
+    }
+    let asked = Asked { context, named, beyond };
+    let mut frontier = own;
+    frontier.extend(primary(context, person, &mut gathered).await);
+    let mut frontier: Vec<Way> = frontier.iter().map(|dn| Way::default().to(dn, false)).collect();
     for _ in 0..MAX_LEVELS {
-        frontier = level(context, &named, frontier, &mut gathered).await;
+        frontier = asked.level(frontier, &mut gathered).await;
         if frontier.is_empty() || context.settings.groups.nested != Nested::Walk {
             return gathered;
         }
@@ -53,64 +80,91 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
     gathered
 }
 
-/// Adds one level of groups; answers with the paths of the next.
-async fn level(
-    context: Context<'_>,
-    named: &HashSet<&Dn>,
-    mut paths: Vec<Vec<Dn>>,
-    gathered: &mut Gathered,
-) -> Vec<Vec<Dn>> {
-    let wanted = |dn: &Dn| context.in_base(dn) || named.contains(dn);
-    paths.retain(|path| path.last().is_some_and(|dn| wanted(dn) && !gathered.seen.contains(dn)));
-    let read = join_all(paths.iter().filter_map(|path| path.last()).map(|dn| read(context, dn, named.contains(dn))));
-    let mut next = Vec::new();
-    for (path, answer) in paths.iter().zip(read.await) {
-        let Some(dn) = path.last().cloned() else { continue };
-        match answer {
-            Ok(Some(entry)) => {
-                let group = Group {
-                    dn,
-                    names: entry.names.clone(),
-                    unique_id: entry.unique_id.clone(),
-                    direct: path.len() == 1,
-                    path: path.clone(),
-                };
-                if gathered.add(group) {
-                    next.extend(entry.above.iter().map(|above| path.iter().chain([above]).cloned().collect()));
+impl Asked<'_> {
+    /// Adds one level of groups; answers with the ways to the next.
+    async fn level(&self, mut ways: Vec<Way>, gathered: &mut Gathered) -> Vec<Way> {
+        ways.retain(|way| {
+            let before = way.path.last().and_then(|dn| gathered.entered.get(dn));
+            before.is_none_or(|before| *before && !way.hidden)
+        });
+        let read = join_all(ways.iter().filter_map(|way| way.path.last()).map(|dn| self.look(dn))).await;
+        let mut next = Vec::new();
+        for (mut way, answer) in ways.into_iter().zip(read) {
+            let Some(dn) = way.path.last().cloned() else { continue };
+            let named = self.named.contains(&dn);
+            let group = |names, unique_id| Group {
+                dn: dn.clone(),
+                names,
+                unique_id,
+                direct: way.path.len() == 1,
+                path: way.path.clone(),
+            };
+            match answer {
+                Ok(Some((entry, step))) => {
+                    if named || !(step || way.hidden) {
+                        gathered.add(group(entry.names.clone(), entry.unique_id.clone()));
+                    }
+                    way.hidden |= step;
+                    if gathered.enter(&dn, way.hidden) {
+                        next.extend(entry.above.iter().map(|above| way.to(above, way.hidden)));
+                    }
+                    if let Some(why) = &entry.broken {
+                        gathered.cut_short(why.clone());
+                    }
                 }
-                if let Some(why) = &entry.broken {
-                    gathered.cut_short(why.clone());
-                }
+                Ok(None) if named => gathered.add(group(vec![], None)),
+                Ok(None) => {}
+                Err(why) if named || self.context.in_base(&dn) => gathered.cut_short(why),
+                Err(why) => gathered.failed.extend(self.beyond.named().iter().map(|dn| (dn.clone(), why.clone()))),
             }
-            Ok(None) if named.contains(&dn) => {
-                gathered.add(Group { dn, names: vec![], unique_id: None, direct: path.len() == 1, path: path.clone() });
-            }
-            Ok(None) => {}
-            Err(why) => gathered.cut_short(why),
         }
+        next
     }
-    next
+
+    /// A group, and whether it is none of the source's but a step. `None`: it is neither, or cannot be seen.
+    async fn look(&self, dn: &Dn) -> Result<Option<(Arc<Remembered>, bool)>, String> {
+        if self.named.contains(dn) {
+            return Ok(read(self.context, dn, As::Named).await?.map(|entry| (entry, false)));
+        }
+        if self.context.in_base(dn)
+            && let Some(entry) = read(self.context, dn, As::Own).await?
+        {
+            return Ok(Some((entry, false)));
+        }
+        if self.beyond.covers(dn) {
+            return Ok(read(self.context, dn, As::Step).await?.map(|entry| (entry, true)));
+        }
+        Ok(None)
+    }
 }
 
 /// A group's entry; from memory where the service account has just read it.
-async fn read(context: Context<'_>, dn: &Dn, named: bool) -> Result<Option<Arc<Remembered>>, String> {
+async fn read(context: Context<'_>, dn: &Dn, as_what: As) -> Result<Option<Arc<Remembered>>, String> {
     let fetch = async {
-        let fetched = fetch(context, dn, named).await;
+        let fetched = fetch(context, dn, as_what).await;
         fetched.map(|entry| entry.map(Arc::new)).map_err(|error| error.to_string())
     };
     match context.reach {
         Reach::Own(_) => fetch.await,
         Reach::Service(_) => {
-            let key = format!("{}{}", if named { '!' } else { '?' }, dn.key_str());
+            let mark = match as_what {
+                As::Own => '?',
+                As::Named => '!',
+                As::Step => '/',
+            };
+            let key = format!("{mark}{}", dn.key_str());
             context.cache.groups.try_get_with(key, fetch).await.map_err(|why| why.as_ref().clone())
         }
     }
 }
 
-async fn fetch(context: Context<'_>, dn: &Dn, named: bool) -> Result<Option<Remembered>, DirectoryError> {
+async fn fetch(context: Context<'_>, dn: &Dn, as_what: As) -> Result<Option<Remembered>, DirectoryError> {
     let settings = context.settings;
-    // What a rule names outright is what it is, whatever the filter.
-    let filter = if named { Filter::present("objectClass") } else { settings.groups.filter.clone() };
+    let filter = match as_what {
+        As::Own => settings.groups.filter.clone(),
+        As::Named => Filter::present("objectClass"),
+        As::Step => steps(settings),
+    };
     let entry = context.reach.entry(&settings.slug, dn, filter, &context.attributes()).await?;
     Ok(entry.map(|entry| {
         let (above, broken) = above(&entry);

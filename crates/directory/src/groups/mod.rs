@@ -3,18 +3,20 @@
 //! Only names and identifiers of groups are ever asked for, never their member lists: who is in what
 //! is the server's to compare. Whatever could not be read whole is said so: it is unknown, not "no".
 
+mod beyond;
 mod known;
 mod member_of;
 mod shown;
 mod walk;
 
+pub(crate) use beyond::{Beyond, steps};
 pub(crate) use known::Cache;
 pub(crate) use shown::{kind, unreadable};
 
 use crate::reach::{Reach, in_scope};
 use crate::settings::Members;
 use crate::{Group, GroupSelector, Known, Memberships, Person, SourceSettings};
-use bindery_ldap::{Dn, Entry, Scope};
+use bindery_ldap::{Dn, Entry, Filter, Scope};
 use futures::future::join_all;
 use known::Place;
 use std::collections::{HashMap, HashSet};
@@ -64,20 +66,47 @@ struct Gathered {
     incomplete: Option<String>,
     /// Groups that rules name and that could not be read by themselves.
     failed: HashMap<Dn, String>,
+    /// What was gone through already, and whether only by a way that does not count by itself.
+    entered: HashMap<Dn, bool>,
+}
+
+/// From a person's own group up to here.
+#[derive(Debug, Default)]
+struct Way {
+    path: Vec<Dn>,
+    /// It leads through a group that is none of the source's.
+    hidden: bool,
+}
+
+impl Way {
+    fn to(&self, dn: &Dn, hidden: bool) -> Self {
+        Self { path: self.path.iter().chain([dn]).cloned().collect(), hidden }
+    }
 }
 
 impl Gathered {
-    /// Adds a group unless it is there already, as in a loop.
-    fn add(&mut self, group: Group) -> bool {
+    /// Adds a group unless it is there already.
+    fn add(&mut self, group: Group) {
         if self.groups.len() >= MAX_GROUPS {
+            self.cut_short(format!("the person is in more than {MAX_GROUPS} groups"));
+        } else if self.seen.insert(group.dn.clone()) {
+            self.groups.push(group);
+        }
+    }
+
+    /// Whether to go on from a group: not twice, as in a loop, unless the way to it counts now and did not before.
+    fn enter(&mut self, dn: &Dn, hidden: bool) -> bool {
+        if self.entered.len() >= MAX_GROUPS {
             self.cut_short(format!("the person is in more than {MAX_GROUPS} groups"));
             return false;
         }
-        let new = self.seen.insert(group.dn.clone());
-        if new {
-            self.groups.push(group);
+        match self.entered.get_mut(dn) {
+            None => {
+                self.entered.insert(dn.clone(), hidden);
+                true
+            }
+            Some(before) => std::mem::replace(before, *before && hidden) && !hidden,
         }
-        new
     }
 
     /// Remembers the first reason why something may be missing.
@@ -112,7 +141,16 @@ pub(crate) async fn memberships(context: Context<'_>, person: &Person, named: &[
 
 /// What is known of the groups that rules name, person or no person.
 pub(crate) async fn known(context: Context<'_>, named: &[GroupSelector]) -> Vec<(GroupSelector, Known)> {
-    join_all(named.iter().map(async |selector| (selector.clone(), known::look(context, selector).await))).await
+    let look = named.iter().map(async |selector| (selector.clone(), known::look(context, selector).await));
+    let mut known = join_all(look).await;
+    let Members::OfGroup(attribute) = &context.settings.groups.members else { return known };
+    let (apart, _) = apart(context, named).await;
+    let Some(about) = apart.first().map(|dn| Filter::equal(attribute, dn.as_str())) else { return known };
+    for (failed, why) in Beyond::new(context.settings, apart).search(context, &about).await.failed {
+        let of_it = known.iter_mut().filter(|(one, _)| matches!(one, GroupSelector::Dn(dn) if *dn == failed));
+        of_it.for_each(|(_, known)| *known = Known::Failed(why.clone()));
+    }
+    known
 }
 
 /// Whether a selector stands for that group.

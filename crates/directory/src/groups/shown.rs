@@ -20,7 +20,7 @@ const CLASSES: &[(&str, &[&str])] = &[
 ];
 
 /// RFC 4511, 4.5.1.8.
-const NO_ATTRIBUTES: &str = "1.1";
+pub(super) const NO_ATTRIBUTES: &str = "1.1";
 
 /// What an entry must match to show who is in it; `None` where people's entries say what they are in.
 pub(super) fn shown(context: Context<'_>) -> Option<Filter> {
@@ -31,7 +31,7 @@ pub(super) fn shown(context: Context<'_>) -> Option<Filter> {
 }
 
 /// Entries of a class that has the members attribute; under `memberOf`, any of those attributes. `None`: nobody knows.
-fn own_classes(members: &Members) -> Option<Filter> {
+pub(super) fn own_classes(members: &Members) -> Option<Filter> {
     classes(|attribute| match members {
         Members::OfGroup(own) => attribute.eq_ignore_ascii_case(own),
         Members::MemberOf => true,

@@ -4,7 +4,7 @@
 //! for what lies right above it. What lies above a group is the same for everybody in it, so that answer is
 //! used again for a second: in a busy hour a walk costs no more than its first step.
 
-use super::{Context, Gathered, MAX_LEVELS, apart, shown, uncomparable};
+use super::{Beyond, Context, Gathered, MAX_LEVELS, Way, apart, shown, uncomparable};
 use crate::reach::{Reach, failed, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::{DirectoryError, Group, GroupSelector, Person, people, unique_id};
@@ -26,11 +26,12 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
     };
     let (own, (apart, unreadable)) = join(in_bases(context, &filter), apart(context, named)).await;
     gathered.failed = unreadable;
-    let own_apart = at_names(context, &apart, &filter).await;
-    let mut frontier = Vec::new();
-    for level in [own, own_apart] {
-        frontier.extend(level.add_to(&mut gathered, &[]));
-    }
+    let beyond = Beyond::new(context.settings, apart);
+    let (own_apart, steps) = join(at_names(context, beyond.named(), &filter), beyond.search(context, &filter)).await;
+    let mut level = own;
+    level.append(own_apart);
+    level.append(steps);
+    let frontier = level.add_to(&mut gathered, &beyond, &Way::default());
     if frontier.is_empty()
         && gathered.incomplete.is_none()
         && let Err(why) = Box::pin(shown::readable(context)).await
@@ -38,19 +39,19 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
         gathered.cut_short(why);
     }
     if context.settings.groups.nested == Nested::Walk {
-        climb(context, &apart, frontier, &mut gathered).await;
+        climb(context, &beyond, frontier, &mut gathered).await;
     }
     gathered
 }
 
 /// From the person's own groups up, until nothing new comes.
-async fn climb(context: Context<'_>, apart: &[Dn], mut frontier: Vec<Vec<Dn>>, gathered: &mut Gathered) {
+async fn climb(context: Context<'_>, beyond: &Beyond, mut frontier: Vec<Way>, gathered: &mut Gathered) {
     for _ in 0..MAX_LEVELS {
         let mut next = Vec::new();
-        for paths in frontier.chunks(SIDE_BY_SIDE) {
-            let above = join_all(paths.iter().filter_map(|path| path.last()).map(|dn| above(context, apart, dn)));
-            for (path, level) in paths.iter().zip(above.await) {
-                next.extend(level.add_to(gathered, path));
+        for ways in frontier.chunks(SIDE_BY_SIDE) {
+            let above = join_all(ways.iter().filter_map(|way| way.path.last()).map(|dn| above(context, beyond, dn)));
+            for (way, level) in ways.iter().zip(above.await) {
+                next.extend(level.add_to(gathered, beyond, way));
             }
         }
         if next.is_empty() {
@@ -62,18 +63,20 @@ async fn climb(context: Context<'_>, apart: &[Dn], mut frontier: Vec<Vec<Dn>>, g
 }
 
 /// What lies right above a group; from memory where the service account has just read it whole.
-async fn above(context: Context<'_>, apart: &[Dn], child: &Dn) -> Arc<Level> {
+async fn above(context: Context<'_>, beyond: &Beyond, child: &Dn) -> Arc<Level> {
     let Some(filter) = about_group(context, child) else { return Arc::default() };
     let ask = async {
-        let (mut level, elsewhere) = join(in_bases(context, &filter), at_names(context, apart, &filter)).await;
-        level.append(elsewhere);
+        let elsewhere = join(at_names(context, beyond.named(), &filter), beyond.search(context, &filter));
+        let (mut level, (apart, steps)) = join(in_bases(context, &filter), elsewhere).await;
+        level.append(apart);
+        level.append(steps);
         // An answer with something missing is for those who wait for it now, and for nobody later.
         if level.is_whole() { Ok(Arc::new(level)) } else { Err(level) }
     };
     match context.reach {
         Reach::Own(_) => ask.await.unwrap_or_else(Arc::new),
         Reach::Service(_) => {
-            let apart = apart.iter().map(Dn::key_str);
+            let apart = beyond.named().iter().map(Dn::key_str);
             let key = apart.chain([child.key_str()]).collect::<Vec<_>>().join("\n");
             context.cache.above.try_get_with(key, ask).await.unwrap_or_else(|level| level)
         }
@@ -128,9 +131,11 @@ fn about_group(context: Context<'_>, child: &Dn) -> Option<Filter> {
 #[derive(Debug, Default)]
 pub(crate) struct Level {
     found: Vec<Named>,
+    /// Groups that are none of the source's, for what they are in.
+    pub(super) steps: Vec<Dn>,
     short: Vec<String>,
     /// Groups read where they lie that could not be: unknown by themselves, they spoil nothing else.
-    failed: Vec<(Dn, String)>,
+    pub(super) failed: Vec<(Dn, String)>,
 }
 
 /// A group as it was found.
@@ -148,22 +153,31 @@ impl Level {
 
     fn append(&mut self, mut other: Self) {
         self.found.append(&mut other.found);
+        self.steps.append(&mut other.steps);
         self.short.append(&mut other.short);
         self.failed.append(&mut other.failed);
     }
 
-    /// Adds the groups above the end of a path, and what is missing. Answers with the paths that are new.
-    fn add_to(&self, gathered: &mut Gathered, path: &[Dn]) -> Vec<Vec<Dn>> {
+    /// Adds the groups above the end of a way, and what is missing. Answers with the ways that are new.
+    fn add_to(&self, gathered: &mut Gathered, beyond: &Beyond, way: &Way) -> Vec<Way> {
         for why in &self.short {
             gathered.cut_short(why.clone());
         }
         gathered.failed.extend(self.failed.iter().cloned());
         let mut new = Vec::new();
         for Named { dn, names, unique_id } in &self.found {
-            let path: Vec<Dn> = path.iter().chain([dn]).cloned().collect();
-            let (dn, names, unique_id) = (dn.clone(), names.clone(), unique_id.clone());
-            if gathered.add(Group { dn, names, unique_id, direct: path.len() == 1, path: path.clone() }) {
-                new.push(path);
+            let on = way.to(dn, way.hidden);
+            if !on.hidden || beyond.names(dn) {
+                let (path, names, unique_id) = (on.path.clone(), names.clone(), unique_id.clone());
+                gathered.add(Group { dn: dn.clone(), names, unique_id, direct: path.len() == 1, path });
+            }
+            if gathered.enter(dn, on.hidden) {
+                new.push(on);
+            }
+        }
+        for dn in &self.steps {
+            if gathered.enter(dn, true) {
+                new.push(way.to(dn, true));
             }
         }
         new

@@ -192,6 +192,54 @@ async fn a_group_outside_the_base_is_read_where_it_lies() {
 }
 
 #[tokio::test]
+async fn groups_in_a_group_outside_the_base_may_lie_outside_too() {
+    let slapd = Slapd::builder().memberof().ldif(&crate::roster::nested_outside()).start();
+    for members in [Members::OfGroup("member".to_owned()), Members::MemberOf] {
+        let with = |nested: Nested| {
+            source(&slapd, |settings| (settings.groups.members, settings.groups.nested) = (members.clone(), nested))
+        };
+        let (top, mix, ring) = (at("cn=top,ou=outside"), at("cn=mix,ou=outside"), at("cn=ring,ou=outside"));
+        let walk = with(Nested::Walk);
+        let eve = groups_of(&walk, "eve", std::slice::from_ref(&top)).await;
+        assert_eq!(path(&eve, "top"), ["low", "top"]);
+        assert!(!names(&eve).contains(&"low"), "a step is no group of the source: {eve:?}");
+        let bare = groups_of(&walk, "bare", &[mix.clone(), ring.clone()]).await;
+        assert_eq!(names(&bare), ["mix", "ring"], "neither the step inside the base nor what lies above it");
+        assert_eq!(path(&bare, "ring"), ["deep", "inner", "mix", "ring"]);
+        let frank = groups_of(&walk, "frank", std::slice::from_ref(&mix)).await;
+        assert_eq!(names(&frank), ["inner", "loop-a", "loop-b", "mix"]);
+        let ann = groups_of(&walk, "ann", &[top.clone(), mix.clone()]).await;
+        assert_eq!((&ann.known[&top], &ann.known[&mix]), (&Known::Found, &Known::Found));
+
+        let without = groups_of(&walk, "bare", &[]).await;
+        assert_eq!((names(&without).len(), without.incomplete), (0, None), "no rule names any");
+        let flat = groups_of(&with(Nested::None), "eve", std::slice::from_ref(&top)).await;
+        assert_eq!(flat.known[&top], Known::Found, "only direct membership counts");
+    }
+}
+
+#[tokio::test]
+async fn a_group_outside_the_base_is_unknown_where_those_in_it_cannot_be_looked_for() {
+    let referral = format!(
+        "dn: ou=far,ou=branch,{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\nou: far\n\
+         ref: ldap://127.0.0.1:1/ou=far,ou=branch,{SUFFIX}\n\n"
+    );
+    let slapd = Slapd::builder().ldif(&referral).ldif(&crate::roster::nested_outside()).start();
+    let source = source(&slapd, |_| {});
+    let rules = [at("cn=top,ou=outside"), at("cn=leavers,ou=groups"), named("leavers")];
+    let roster = source.roster(&rules, &mut |_| {}).await.unwrap();
+    let ann = person(&source, "ann").await;
+    for told in [groups_of(&source, "ann", &rules).await, roster.memberships(&ann)] {
+        assert!(matches!(told.known[&rules[0]], Known::Failed(_)), "{told:?}");
+        assert_eq!((&told.known[&rules[1]], &told.known[&rules[2]]), (&Known::Found, &Known::Found));
+        assert_eq!(told.incomplete, None);
+    }
+    let checked = source.known(&rules).await;
+    assert!(matches!(checked[0].1, Known::Failed(_)) && checked[1].1 == Known::Found, "{checked:?}");
+    assert!(names(&groups_of(&source, "zoe", &rules).await).contains(&"top"), "what is seen is a yes");
+}
+
+#[tokio::test]
 async fn a_group_outside_the_filter_counts_where_a_rule_names_its_dn() {
     let slapd = Slapd::start();
     let source = source(&slapd, |settings| settings.groups.filter = filter("(cn=w*)"));

@@ -48,9 +48,27 @@ fn said(memberships: &Memberships) -> String {
 /// Rules that name groups of every kind: there, not there, outside the base, by name and by DN.
 fn rules() -> Vec<GroupSelector> {
     let dns = ["cn=writers", "cn=leavers", "cn=nowhere"].map(|rdn| at(&format!("{rdn},ou=groups")));
-    let outside = ["cn=vip", "cn=vips", "cn=none"].map(|rdn| at(&format!("{rdn},ou=outside")));
+    let outside = ["vip", "vips", "none", "top", "mix", "ring"].map(|name| at(&format!("cn={name},ou=outside")));
     let names = ["Staff", "LEAVERS", "nowhere", "vip", "admins"].map(named);
     dns.into_iter().chain(outside).chain(names).collect()
+}
+
+/// Groups in groups outside the base, and through one inside it.
+pub(crate) fn nested_outside() -> String {
+    let groups = [
+        ("low", "ou=outside", ["uid=eve,ou=people"].as_slice()),
+        ("top", "ou=outside", &["cn=low,ou=outside", "uid=zoe,ou=people"]),
+        ("deep", "ou=branch", &["uid=bare,ou=people"]),
+        ("inner", "ou=groups", &["cn=deep,ou=branch", "uid=frank,ou=people"]),
+        ("club", "ou=groups", &["cn=deep,ou=branch"]),
+        ("mix", "ou=outside", &["cn=inner,ou=groups"]),
+        ("ring", "ou=outside", &["cn=mix,ou=outside", "cn=top,ou=outside", "cn=staff,ou=groups"]),
+    ];
+    let record = |(name, place, members): (&str, &str, &[&str])| {
+        let members: String = members.iter().map(|member| format!("member: {member},{SUFFIX}\n")).collect();
+        format!("dn: cn={name},{place},{SUFFIX}\nobjectClass: groupOfNames\ncn: {name}\n{members}\n")
+    };
+    groups.into_iter().map(record).collect()
 }
 
 fn outside() -> String {
@@ -58,6 +76,7 @@ fn outside() -> String {
         "dn: cn=vip,ou=outside,{SUFFIX}\nobjectClass: groupOfNames\ncn: vip\nmember: uid=ann,ou=people,{SUFFIX}\n\n\
          dn: cn=vips,ou=outside,{SUFFIX}\nobjectClass: groupOfNames\ncn: vips\nmember: cn=staff,ou=groups,{SUFFIX}\n\n"
     );
+    ldif.push_str(&nested_outside());
     // Deeper than anybody looks, and two ways to one group.
     for depth in 0..80 {
         let member = if depth == 0 { "uid=zoe,ou=people".to_owned() } else { format!("cn=d{},ou=groups", depth - 1) };

@@ -3,8 +3,8 @@
 use super::digests::{Digests, Pairs};
 use super::{Named, Node, Roster, Standing, Ties};
 use crate::feed::concerned;
-use crate::feed::{GroupEntry, Shortcoming, Unreadable};
-use crate::groups::{self, fold};
+use crate::feed::{Apart, GroupEntry, Shortcoming, Unreadable};
+use crate::groups::{self, Beyond, fold};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
 use crate::{DirectoryError, GroupSelector, Known, Source};
@@ -37,8 +37,11 @@ pub(super) async fn roster(
     making.roster.server = listing.server();
     making.roster.incomplete = incomplete(&making.roster.shortcomings, &making.roster.unreadable);
     making.look_for_members(inner).await;
-    let known = making.elsewhere(inner, named).await;
+    let mut known = making.elsewhere(inner, named).await;
+    making.roster.told = making.roster.groups.len();
+    let beyond = making.beyond(inner, &mut known).await;
     let mut roster = making.finish(named, &known);
+    watch(&mut roster, beyond);
     look_at_bare(inner, &mut roster).await;
     Ok(roster)
 }
@@ -129,6 +132,32 @@ impl Making {
         known
     }
 
+    /// Reads the groups on the way to those that lie apart.
+    async fn beyond(&mut self, inner: &Inner, known: &mut HashMap<Dn, Known>) -> Vec<Apart> {
+        let named = self.roster.groups.iter().skip(self.roster.listed).map(|group| group.dn.clone()).collect();
+        let beyond = Beyond::new(&inner.settings, named);
+        let mut read = Vec::new();
+        for base in beyond.around() {
+            match concerned::steps_below(inner, base).await {
+                Ok(found) => read.extend(found),
+                // Nobody can say who is in these by way of others.
+                Err(error) => known
+                    .values_mut()
+                    .filter(|known| **known == Known::Found)
+                    .for_each(|known| *known = Known::Failed(error.to_string())),
+            }
+        }
+        read.retain(|apart| {
+            let digest = self.roster.digests.of(apart.dn.key_str());
+            let fresh = !self.roster.by_dn.contains_key(&digest);
+            if let Some(entry) = apart.entry.clone().filter(|_| fresh) {
+                self.add(entry, Standing::Read);
+            }
+            fresh
+        });
+        read
+    }
+
     fn finish(self, named: &[GroupSelector], elsewhere: &HashMap<Dn, Known>) -> Roster {
         let Self { mut roster, pairs, above, bare } = self;
         roster.by_member = pairs.index();
@@ -152,6 +181,31 @@ impl Making {
         }
         roster
     }
+}
+
+/// Remembers those of the groups beyond that lead to one that a rule names: no feed tells of them.
+fn watch(roster: &mut Roster, beyond: Vec<Apart>) {
+    if beyond.is_empty() {
+        return;
+    }
+    let mut inside: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (place, node) in (0u32..).zip(&roster.nodes) {
+        for parent in &node.parents {
+            inside.entry(*parent).or_default().push(place);
+        }
+    }
+    let mut open: Vec<u32> = (0u32..).take(roster.told).skip(roster.listed).collect();
+    let mut leading: HashSet<u32> = HashSet::new();
+    while let Some(place) = open.pop() {
+        let below = inside.get(&place).into_iter().flatten();
+        open.extend(below.copied().filter(|below| leading.insert(*below)));
+    }
+    let leads = |apart: &Apart| {
+        let place = roster.by_dn.get(&roster.digests.of(apart.dn.key_str()));
+        place.is_some_and(|place| leading.contains(place))
+    };
+    let leading: Vec<Apart> = beyond.into_iter().filter(leads).collect();
+    roster.elsewhere.extend(leading);
 }
 
 /// Asks of the groups that rules name and that show no members whether they have none.
@@ -191,7 +245,7 @@ fn parents(roster: &Roster, place: usize, digests: &Digests) -> Vec<u32> {
 /// Groups by each of their names, folded.
 fn by_name(roster: &Roster) -> HashMap<String, Vec<u32>> {
     let mut by_name: HashMap<String, Vec<u32>> = HashMap::new();
-    for (place, entry) in (0u32..).zip(&roster.groups) {
+    for (place, entry) in (0u32..).zip(roster.groups.iter().take(roster.told)) {
         for name in &entry.names {
             by_name.entry(fold(name)).or_default().push(place);
         }

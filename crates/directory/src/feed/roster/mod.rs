@@ -19,9 +19,11 @@ use std::fmt;
 /// All groups of a source and who is in them, at one time.
 #[derive(Default)]
 pub struct Roster {
-    /// Those that were listed, then those that rules name and that lie elsewhere.
+    /// Those that were listed, then those that rules name and that lie elsewhere, then others on the way to these.
     groups: Vec<GroupEntry>,
     listed: usize,
+    /// Those of the first two kinds: of the others nobody is told.
+    told: usize,
     /// One for each of `groups`.
     nodes: Vec<Node>,
     ties: Ties,
@@ -99,13 +101,20 @@ struct Reached {
     group: u32,
     /// Through which of those reached before; none for a direct one.
     through: Option<usize>,
+    /// The way to it leads through a group of which nobody is told, so that it counts only where a rule names it.
+    hidden: bool,
+    told: bool,
 }
 
 /// Everything that somebody is in.
 #[derive(Default)]
 struct Climb {
     reached: Vec<Reached>,
+    /// Those reached by a way that counts, in order; and by one that does not.
     seen: Vec<u32>,
+    passed: Vec<u32>,
+    /// Of the latter, those that a rule names.
+    named: Vec<u32>,
     short: Option<String>,
 }
 
@@ -114,14 +123,42 @@ impl Climb {
         self.short.get_or_insert_with(why);
     }
 
-    /// Adds a group unless it is there already, as in a loop.
-    fn add(&mut self, group: u32, through: Option<usize>) {
+    /// Adds a group unless it is there already, as in a loop, by a way that counts as much.
+    fn add(&mut self, group: u32, through: Option<usize>, hidden: bool, named: bool) {
         let Err(place) = self.seen.binary_search(&group) else { return };
+        let before = self.passed.binary_search(&group);
+        if hidden && before.is_ok() {
+            return;
+        }
         if self.reached.len() >= MAX_GROUPS {
             return self.cut_short(|| format!("the person is in more than {MAX_GROUPS} groups"));
         }
-        self.seen.insert(place, group);
-        self.reached.push(Reached { group, through });
+        let told = if let (true, Err(place)) = (hidden, before) {
+            self.passed.insert(place, group);
+            if named {
+                self.named.push(group);
+            }
+            named
+        } else {
+            self.seen.insert(place, group);
+            !self.named.contains(&group)
+        };
+        self.reached.push(Reached { group, through, hidden, told });
+    }
+
+    /// Whether somebody is told to be in it.
+    fn tells(&self, group: u32) -> bool {
+        self.seen.binary_search(&group).is_ok() || self.named.contains(&group)
+    }
+
+    /// All of them, in order.
+    fn into_told(mut self) -> Vec<u32> {
+        if !self.named.is_empty() {
+            self.seen.append(&mut self.named);
+            self.seen.sort_unstable();
+            self.seen.dedup();
+        }
+        self.seen
     }
 }
 
@@ -130,9 +167,9 @@ impl Roster {
     /// [`Source::memberships`] would have said at the time the roster was read.
     pub fn memberships(&self, person: &Person) -> Memberships {
         let climb = self.climb(person);
-        let groups = (0..climb.reached.len()).filter_map(|at| self.group(&climb.reached, at)).collect();
-        let unseen =
-            self.named.iter().filter(|named| !named.bearers.iter().any(|one| climb.seen.binary_search(one).is_ok()));
+        let told = climb.reached.iter().enumerate().filter(|(_, reached)| reached.told);
+        let groups = told.filter_map(|(at, _)| self.group(&climb.reached, at)).collect();
+        let unseen = self.named.iter().filter(|named| !named.bearers.iter().any(|one| climb.tells(*one)));
         let known = unseen.map(|named| (named.selector.clone(), named.known.clone())).collect();
         Memberships { groups, incomplete: climb.short, known }
     }
@@ -142,7 +179,8 @@ impl Roster {
     /// that something is missing. Costs a microsecond. The places mean something in this roster only.
     pub fn group_ids(&self, person: &Person) -> (Vec<u32>, bool) {
         let climb = self.climb(person);
-        (climb.seen, climb.short.is_none())
+        let whole = climb.short.is_none();
+        (climb.into_told(), whole)
     }
 
     /// Every group that was listed. Their `members` are empty: they live on in the roster only.
@@ -152,11 +190,11 @@ impl Roster {
 
     /// The groups that rules name by DN and that no listing of the bases has. One that cannot be read bears no name.
     pub fn apart(&self) -> &[GroupEntry] {
-        self.groups.get(self.listed..).unwrap_or_default()
+        self.groups.get(self.listed..self.told).unwrap_or_default()
     }
 
-    /// What was looked for by DN, because rules name it and no listing of the bases has it: members and all, there or
-    /// not. Those that could not be read are missing.
+    /// What was looked for by DN, because rules name it and no listing of the bases has it, and the groups on the way
+    /// there that none has either: members and all, there or not. Those that could not be read are missing.
     pub fn elsewhere(&self) -> &[Apart] {
         &self.elsewhere
     }
@@ -258,10 +296,13 @@ impl Roster {
 
     /// Adds a group that somebody is in, as far as it could be read.
     fn enter(&self, group: u32, through: Option<usize>, climb: &mut Climb) {
-        match self.nodes.get(group as usize).map(|node| &node.standing) {
-            Some(Standing::Read) => climb.add(group, through),
+        let place = group as usize;
+        let above_hidden = through.and_then(|at| climb.reached.get(at)).is_some_and(|below| below.hidden);
+        let (hidden, named) = (above_hidden || place >= self.told, (self.listed..self.told).contains(&place));
+        match self.nodes.get(place).map(|node| &node.standing) {
+            Some(Standing::Read) => climb.add(group, through, hidden, named),
             Some(Standing::Broken(why)) => {
-                climb.add(group, through);
+                climb.add(group, through, hidden, named);
                 climb.cut_short(|| why.clone());
             }
             Some(Standing::Failed(why)) => climb.cut_short(|| why.clone()),
