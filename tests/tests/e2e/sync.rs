@@ -201,6 +201,37 @@ fn a_size_limit_removes_nobody() {
     assert_eq!(bindery.json(&["user", "list"]).stdout, before);
 }
 
+/// Over `removal_limit` nobody goes, at this run and the next, until somebody has looked and allows it.
+#[test]
+fn removal_limit_holds_until_it_is_allowed() {
+    let slapd = Slapd::builder().syncprov().start();
+    let bindery = corp(&slapd).table("sync", "removal_limit = { count = 1, percent = 100 }").bindery();
+    completed(&sync(&bindery, &[]));
+    slapd.ldapdelete(&person("dave"));
+    slapd.ldapdelete(&person("frank"));
+    slapd.ldapmodify(&format!("dn: {}\nchangetype: modify\nreplace: mail\nmail: new@example.test\n", person("ann")));
+    for arguments in [&["--dry-run"][..], &[], &[], &["--full"]] {
+        let run = ended(&sync(&bindery, arguments), 1, "held removal_limit");
+        assert_eq!(run["users"]["deactivated"], 0, "{run}");
+        let removals = run["would_remove"].as_array().unwrap();
+        let held: BTreeSet<&str> = removals.iter().map(|one| one["dn"].as_str().unwrap()).collect();
+        assert_eq!(held, [person("dave"), person("frank")].iter().map(String::as_str).collect(), "{run}");
+    }
+    assert_eq!(user(&bindery, "ann")["email"], "new@example.test", "everything else is applied");
+    let text = bindery.run(&["sync", "corp"]);
+    for words in ["held: removal_limit", "HELD REMOVAL", "frank", "--allow-removals"] {
+        assert!(text.stdout.contains(words), "{words}: {}", text.stdout);
+    }
+    let dry = completed(&sync(&bindery, &["--allow-removals", "--dry-run"]));
+    assert_eq!(dry["users"]["deactivated"], 2, "{dry}");
+    let active = |name| user(&bindery, name)["is_active"].clone();
+    assert_eq!([active("dave"), active("frank")], [true, true]);
+    let run = completed(&sync(&bindery, &["--allow-removals"]));
+    assert_eq!(run["users"]["deactivated"], 2, "{run}");
+    assert_eq!([active("dave"), active("frank")], [false, false]);
+    assert_eq!(completed(&sync(&bindery, &[]))["mode"], "incremental", "nothing is pending any more");
+}
+
 /// Ann has a new address, Eve comes to the writers, Late comes, and Frank goes.
 fn day() -> String {
     format!(

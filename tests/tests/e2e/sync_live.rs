@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{Corp, group, names, person, user};
-use crate::sync::{PATIENCE, PEOPLE, completed, corp, sync};
+use crate::sync::{PATIENCE, PEOPLE, completed, corp, ended, sync};
 
 const LIVE: &str = "live = true";
 /// A second is promised; a loaded machine gets a little more.
@@ -91,6 +91,35 @@ async fn slapd_pushes() {
     refused(&ann, &server, Duration::from_secs(10)).await;
     assert_eq!(user(&bindery, "ann")["is_active"], true, "kept");
     assert_eq!(user(&bindery, "bob")["is_active"], false);
+    assert!(server.stop().unwrap().success());
+}
+
+/// What live holds no run carries out, unless somebody has looked. Then live counts anew.
+#[tokio::test]
+async fn what_live_holds_waits_for_somebody_to_look() {
+    let slapd = Slapd::builder().syncprov().start();
+    let limit = format!("{LIVE}\nremoval_limit = {{ count = 1, percent = 100 }}");
+    let bindery = corp(&slapd).table("sync", &limit).bindery();
+    let server = bindery.serve();
+    let (bob, carol, eve) =
+        (sign_in(&server, "bob").await, sign_in(&server, "carol").await, sign_in(&server, "eve").await);
+    slapd.ldapmodify(&mail(&person("ann"), "first@example.test"));
+    arrives(&bindery, "ann", "first@example.test").await;
+    slapd.ldapdelete(&person("bob"));
+    refused(&bob, &server, PROMISED).await;
+    slapd.ldapdelete(&person("carol"));
+    slapd.ldapmodify(&mail(&person("ann"), "second@example.test"));
+    arrives(&bindery, "ann", "second@example.test").await;
+    for arguments in [&[][..], &["--full"]] {
+        let run = ended(&sync(&bindery, arguments), 1, "held removal_limit");
+        assert_eq!(run["would_remove"][0]["name"], "carol", "{run}");
+        assert_eq!(status(&carol, &server).await, 200);
+    }
+    let run = completed(&sync(&bindery, &["--allow-removals"]));
+    assert_eq!(run["users"]["deactivated"], 1, "{run}");
+    refused(&carol, &server, PROMISED).await;
+    slapd.ldapdelete(&person("eve"));
+    refused(&eve, &server, Duration::from_secs(10)).await;
     assert!(server.stop().unwrap().success());
 }
 

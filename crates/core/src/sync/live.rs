@@ -432,7 +432,7 @@ async fn absorb(
     position: Option<&Position>,
     again: BTreeSet<String>,
 ) -> Result<Absorbed, Broken> {
-    run.counts_together().await?;
+    run.counts_together(true).await?;
     run.look_again(again, &mut told).await?;
     if told.is_empty() {
         // They are gone, or cannot be read: that is all there is to remember.

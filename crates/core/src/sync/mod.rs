@@ -107,8 +107,8 @@ impl Engine {
         self.sync_while(source, request, None).await
     }
 
-    /// The same for a follower: for as long as it has the lease to follow, and what is removed counts together with what was
-    /// removed shortly before.
+    /// The same for a follower: for as long as it has the lease to follow, and what is removed is noted, to count together with
+    /// what will be.
     async fn sync_while(
         &self,
         source: &Arc<ActiveSource>,
@@ -125,9 +125,7 @@ impl Engine {
                 let limit = source.directory.settings().timeouts.sync;
                 let together = follows.is_some();
                 let going = async {
-                    if together {
-                        run.counts_together().await?;
-                    }
+                    run.counts_together(together).await?;
                     run.go().await
                 };
                 let done = tokio::select! {

@@ -1,8 +1,11 @@
-//! What a follower has removed of late: it counts together against `removal_limit`, whoever follows.
+//! What a follower has removed of late: it counts together against `removal_limit`, whoever follows, and whatever run meets
+//! what was held for that.
 //!
 //! Kept in the store, so that a thousand single deletions are held like one thousand at once even where the follower
 //! changes in between, and written there as soon as they were carried out: a follower may be gone a moment later. So do
-//! the full runs that a follower makes in doubt. One that somebody else asks for counts for itself and is not in here.
+//! the full runs that a follower makes in doubt. A run that somebody else asks for counts with what is in here, so that
+//! what the follower holds is not carried out by the next run with nobody looking; what it removes itself is not in here.
+//! Once somebody has looked and allowed removals, the count begins anew.
 //!
 //! Nothing of it is remembered anywhere else.
 
@@ -37,14 +40,16 @@ struct Once {
 
 impl Recent {
     /// Those of whoever has followed. If they cannot be read nobody knows how many they were, for as long as they
-    /// would have counted.
-    pub(super) async fn load(engine: &Engine, source: &ActiveSource) -> Result<Self, Broken> {
+    /// would have counted: from now on, or, under a dry run, which writes nothing, once somebody has remembered that.
+    pub(super) async fn load(engine: &Engine, source: &ActiveSource, dry_run: bool) -> Result<Self, Broken> {
         match doubt::kept(engine.store(), source, FEED).await {
             Err(error) if error.is_corrupt() => {
                 let (error, now) = (chain(&error), engine.now());
                 tracing::warn!(target: "bindery_core::live", source = source.slug, error, "nobody knows what was removed in the last hour; removals are held for that long");
                 let unknown = Self(vec![Once { at: now, users: 0, groups: 0, memberships: 0, unknown: true }]);
-                engine.store().put_position(&source.slug, FEED, json!(unknown), now).await?;
+                if !dry_run {
+                    engine.store().put_position(&source.slug, FEED, json!(unknown), now).await?;
+                }
                 Ok(unknown)
             }
             kept => Ok(kept?),
@@ -56,10 +61,15 @@ impl Recent {
         if removals == Removals::default() {
             return Ok(());
         }
-        let mut recent = Self::load(engine, source).await?;
+        let mut recent = Self::load(engine, source, false).await?;
         let now = engine.now();
         recent.count(removals, now);
         Ok(engine.store().put_position(&source.slug, FEED, json!(recent), now).await?)
+    }
+
+    /// Somebody has looked: those so far count no more.
+    pub(super) async fn forget_all(engine: &Engine, source: &ActiveSource) -> Result<(), Broken> {
+        Ok(engine.store().put_position(&source.slug, FEED, json!(Self::default()), engine.now()).await?)
     }
 
     fn count(&mut self, removals: Removals, now: DateTime<Utc>) {

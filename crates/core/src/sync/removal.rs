@@ -6,6 +6,7 @@ use super::Removals;
 use super::brakes;
 use super::broken::Broken;
 use super::doubt;
+use super::recent::Recent;
 use super::report::{IncompleteBase, Mode, Removal, SyncOutcome, SyncReason, Thing};
 use super::run::Run;
 use super::writing::Leaving;
@@ -47,7 +48,11 @@ impl Run<'_> {
             self.report.end(SyncOutcome::Held, SyncReason::Incomplete);
             return Ok(());
         }
-        self.remove_unless_out_of_sight(gone).await
+        self.remove_unless_out_of_sight(gone).await?;
+        if self.request.allow_removals && !self.request.dry_run {
+            Recent::forget_all(&self.engine, &self.source).await?;
+        }
+        Ok(())
     }
 
     /// Where another search is made than before, they may all be there, and only out of sight.

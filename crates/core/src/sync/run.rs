@@ -78,7 +78,7 @@ pub(super) struct Run<'a> {
     pub(super) told_groups: HashSet<String>,
     /// What this run has removed.
     pub(super) removed: Removals,
-    /// What was removed shortly before, and counts together with that; `None` where nobody knows.
+    /// What a follower removed shortly before, and counts together with that; `None` where nobody knows.
     pub(super) already: Option<Removals>,
     /// Of a run that a follower makes: what is noted of its removals for whoever follows.
     pub(super) noted: Option<Removals>,
@@ -124,10 +124,15 @@ impl<'a> Run<'a> {
 }
 
 impl Run<'_> {
-    /// What this run removes counts together with what was removed in the last hour, and with what will be in the next.
-    pub(super) async fn counts_together(&mut self) -> Result<(), Broken> {
-        self.already = Recent::load(&self.engine, &self.source).await?.sum(self.engine.now());
-        self.noted = Some(Removals::default());
+    /// What this run removes counts together with what a follower removed in the last hour, unless somebody has looked; and if
+    /// it is one that a follower makes, with what will be removed in the next hour.
+    pub(super) async fn counts_together(&mut self, follows: bool) -> Result<(), Broken> {
+        if self.request.allow_removals {
+            return Ok(());
+        }
+        let recent = Recent::load(&self.engine, &self.source, self.request.dry_run).await?;
+        self.already = recent.sum(self.engine.now());
+        self.noted = follows.then(Removals::default);
         Ok(())
     }
 

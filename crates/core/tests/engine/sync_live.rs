@@ -1,11 +1,11 @@
 //! Following a directory: what it may remove, what it says of itself, and how it comes back after an outage.
 
 use crate::database::Database;
-use crate::sync_full::{FULL, sync};
+use crate::sync_full::{FULL, planned, sync};
 use crate::world::{Setup, World, dn};
 use bindery_core::Clock;
 use bindery_core::events::{EventHandler, Populate, Veto};
-use bindery_core::sync::{Progress, SyncOutcome, SyncRequest};
+use bindery_core::sync::{Progress, SyncOutcome, SyncReason, SyncRequest};
 use bindery_demo_directory::company;
 use bindery_store::{Change, SyncRunRecord};
 use futures::future::BoxFuture;
@@ -19,6 +19,8 @@ use tokio::time::Instant;
 /// A loaded machine gets this long before a test calls it a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LIVE: &str = "[sources.larkspur.sync]\nlive = true\n";
+const INCREMENTAL: SyncRequest<'static> = SyncRequest { full: false, ..FULL };
+const ALLOW: SyncRequest<'static> = SyncRequest { allow_removals: true, ..FULL };
 const MIRROR: &str = "[sources.larkspur.groups]\nmirror = true\n";
 
 fn follow(world: &World) -> JoinHandle<()> {
@@ -116,8 +118,48 @@ async fn what_is_removed_in_doubt_counts_together_with_what_was_before() {
     let run = held(&world, &[]).await;
     assert_eq!((run.mode.as_str(), run.report["reason"].as_str()), ("full", Some("removal_limit")), "{run:?}");
     assert!(active(&world, "sofia").await);
-    assert_eq!(sync(&world, FULL).await.users.deactivated, 1, "a person who asks for a run asks for its own count");
+    // Once somebody has looked, the count begins anew.
+    assert_eq!(sync(&world, ALLOW).await.users.deactivated, 1);
+    world.delete(&[dn("owen")]).await;
+    until("the removal arrives", || async { !active(&world, "owen").await }).await;
     stop(&world, following).await;
+}
+
+/// A run by hand or by schedule is no way around the limit either, unless somebody has looked or the hour is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_live_holds_no_other_run_carries_out() {
+    let world = World::with(&format!("{LIVE}removal_limit = {{ count = 1, percent = 100 }}\n{MIRROR}")).await;
+    sync(&world, FULL).await;
+    let following = follow(&world);
+    world.delete(&[dn("leo")]).await;
+    until("the removal arrives", || async { !active(&world, "leo").await }).await;
+    world.delete(&[dn("zoe")]).await;
+    held(&world, &[]).await;
+    stop(&world, following).await;
+    let waits = async |request| {
+        let run = planned(&world, request).await;
+        assert_eq!((run.outcome, run.reason), (SyncOutcome::Held, Some(SyncReason::RemovalLimit)), "{run:?}");
+        assert_eq!(run.would_remove.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["zoe"], "{run:?}");
+        assert!(active(&world, "zoe").await);
+    };
+    waits(INCREMENTAL).await;
+    waits(FULL).await;
+    world.clock.advance(Duration::from_hours(1));
+    let run = planned(&world, INCREMENTAL).await;
+    assert_eq!((run.outcome, run.users.deactivated), (SyncOutcome::Completed, 1), "{run:?}");
+
+    // Where nobody knows how many were removed, nobody goes; a dry run leaves that as it is.
+    let store = world.engine.store();
+    let damaged = serde_json::json!({ "of": "another kind" });
+    store.put_position("larkspur", "removals", damaged.clone(), world.clock.now()).await.unwrap();
+    world.delete(&[dn("sofia")]).await;
+    let dry = sync(&world, SyncRequest { dry_run: true, ..FULL }).await;
+    assert_eq!(dry.reason, Some(SyncReason::RemovalLimit), "{dry:?}");
+    assert_eq!(store.position("larkspur", "removals").await.unwrap(), Some(damaged));
+    assert_eq!(sync(&world, FULL).await.reason, Some(SyncReason::RemovalLimit));
+    assert_eq!(sync(&world, ALLOW).await.users.deactivated, 1);
+    world.delete(&[dn("beth")]).await;
+    assert_eq!(sync(&world, FULL).await.users.deactivated, 1, "it is known again");
 }
 
 /// Another one follows by now: what was being written is given up, what was removed counts for whoever follows, and nobody has
