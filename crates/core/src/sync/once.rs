@@ -17,17 +17,28 @@ pub(super) struct Once {
 }
 
 impl Once {
-    /// Counts what became of an entry that was seen.
-    pub(super) fn count(&mut self, tally: &mut Tally, unique_id: &str, action: Action) {
+    /// Counts what became of an entry that was seen; answers with what that was all in all.
+    pub(super) fn count(&mut self, tally: &mut Tally, unique_id: &str, action: Action) -> Action {
         let action = self.take_back(tally, unique_id).map_or(action, |before| before.then(action));
         *tally.of(action) += 1;
+        action
     }
 
     /// The same of one that has to be known if the run begins again.
-    pub(super) fn count_and_note(&mut self, tally: &mut Tally, unique_id: &str, action: Action) {
-        self.count(tally, unique_id, action);
+    pub(super) fn count_and_note(&mut self, tally: &mut Tally, unique_id: &str, action: Action) -> Action {
+        let counted = self.count(tally, unique_id, action);
         if !matches!(action, Action::Nothing | Action::Skip) {
             self.noted.insert(unique_id.to_owned(), action);
+        }
+        counted
+    }
+
+    /// More became of somebody than nothing, for which they were counted.
+    pub(super) fn was_more(&mut self, tally: &mut Tally, unique_id: &str, notes: bool) {
+        tally.unchanged = tally.unchanged.saturating_sub(1);
+        tally.updated += 1;
+        if notes {
+            self.noted.insert(unique_id.to_owned(), Action::Update);
         }
     }
 

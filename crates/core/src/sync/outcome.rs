@@ -1,7 +1,7 @@
 //! What a plan comes to, in the words of a report.
 
 use crate::reconcile::Standing;
-use bindery_store::{Change, Field, Plan};
+use bindery_store::{Change, EntityKind, Field, Link, Plan};
 
 /// What becomes of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +27,14 @@ impl Action {
     }
 }
 
-/// What carrying out a plan makes of its user.
-pub(super) fn action(standing: Standing, plan: &Plan) -> Action {
+/// What carrying out a plan makes of its user; `regroups` as [`regroups`] says.
+pub(super) fn action(standing: Standing, plan: &Plan, regroups: bool) -> Action {
     let active = |value: bool| {
         plan.changes
             .iter()
             .any(|change| matches!(change, Change::SetFlags { flags, .. } if flags.get("is_active") == Some(&value)))
     };
-    let only_vouches = || plan.changes.iter().all(|change| matches!(change, Change::UpdateLink(_)));
+    let only_vouches = || !regroups && plan.changes.iter().all(|change| matches!(change, Change::UpdateLink(_)));
     match standing {
         Standing::Created => Action::Create,
         Standing::Linked if active(false) => Action::Deactivate,
@@ -44,9 +44,20 @@ pub(super) fn action(standing: Standing, plan: &Plan) -> Action {
     }
 }
 
+/// Whether a plan gives its user other groups to have permissions by, which are kept with the link.
+pub(super) fn regroups(plan: &Plan, stored: Option<&Link>) -> bool {
+    let before = stored.map(|link| &link.live_groups);
+    plan.changes.iter().any(|change| match change {
+        Change::Link(link) | Change::UpdateLink(link) if link.kind == EntityKind::User => {
+            before.map_or(!link.live_groups.is_empty(), |before| *before != link.live_groups)
+        }
+        _ => false,
+    })
+}
+
 /// Whether a plan deactivates its user.
 pub(super) fn shuts_out(plan: &Plan) -> bool {
-    action(Standing::Linked, plan) == Action::Deactivate
+    action(Standing::Linked, plan, false) == Action::Deactivate
 }
 
 /// Whether a plan takes a username that was free.
@@ -58,8 +69,8 @@ pub(super) fn takes_name(plan: &Plan) -> bool {
     })
 }
 
-/// The fields that a plan writes, as the configuration names them.
-pub(super) fn field_names(plan: &Plan) -> Vec<String> {
+/// The fields that a plan writes, as the configuration names them; `groups` are those of `permissions = "live"`.
+pub(super) fn field_names(plan: &Plan, regroups: bool) -> Vec<String> {
     let mut names = Vec::new();
     for change in &plan.changes {
         match change {
@@ -81,8 +92,14 @@ pub(super) fn field_names(plan: &Plan) -> Vec<String> {
             _ => {}
         }
     }
+    let groups = GROUPS.to_owned();
+    if regroups && !names.contains(&groups) {
+        names.push(groups);
+    }
     names
 }
+
+const GROUPS: &str = "groups";
 
 fn field_name(field: &Field) -> String {
     match field {
@@ -92,7 +109,7 @@ fn field_name(field: &Field) -> String {
         Field::Email { .. } => "email".to_owned(),
         Field::DisplayName(_) => "display_name".to_owned(),
         Field::Path(_) => "path".to_owned(),
-        Field::LiveGroups(_) => "groups".to_owned(),
+        Field::LiveGroups(_) => GROUPS.to_owned(),
         Field::Profile { name, .. } => name.clone(),
     }
 }

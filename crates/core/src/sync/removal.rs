@@ -6,14 +6,16 @@ use super::Removals;
 use super::brakes;
 use super::broken::Broken;
 use super::doubt;
+use super::outcome::Action;
 use super::recent::Recent;
 use super::report::{IncompleteBase, Mode, Removal, SyncOutcome, SyncReason, Thing};
 use super::run::Run;
 use super::writing::Leaving;
 use crate::config::Removed;
 use crate::engine::chain;
+use crate::events::Event;
 use crate::reconcile;
-use bindery_store::{Cause, Change, EntityKind, Expected, GroupRef, Owner, Plan, StoreError, UserState};
+use bindery_store::{Applied, Cause, Change, EntityKind, Expected, GroupRef, Owner, Plan, StoreError, UserState};
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
@@ -223,23 +225,40 @@ impl Run<'_> {
                 for one in &part {
                     let group = self.groups.name_of(&GroupRef::Id(one.group));
                     let user = self.user_name(one.user).await?;
+                    self.loses(one.user, &user);
                     self.report.change(Thing::Membership, &format!("{user} in {group}"), "remove", Vec::new());
                 }
                 self.report.memberships.removed += part.len() as u64;
                 continue;
             }
-            let left = self.carry_out_removals(plans).await?;
-            self.report.memberships.removed += part.len().saturating_sub(left.len()) as u64;
-            for conflict in left {
-                self.left_undone(&conflict);
-            }
-            for one in &part {
+            for (one, result) in part.iter().zip(self.carry_out_removals(plans).await?) {
+                match result {
+                    Ok(_) => {
+                        self.report.memberships.removed += 1;
+                        self.loses(one.user, "");
+                    }
+                    Err(error) => self.left_undone(&error),
+                }
                 self.engine.forget_user(one.user);
             }
             // Whoever came in at this very moment.
             self.unless_read_since(&part).await?;
         }
         Ok(())
+    }
+
+    /// Counts somebody who loses a membership, where nothing else became of them. A dry run names them.
+    fn loses(&mut self, user: Uuid, name: &str) {
+        let Some((unique_id, counted)) = self.losing.remove(&user) else { return };
+        if counted == Action::Nothing {
+            let notes = self.report.mode == Mode::Incremental && !self.request.dry_run;
+            self.users_once.was_more(&mut self.report.users, &unique_id, notes);
+        }
+        if self.request.dry_run {
+            self.report.change(Thing::User, name, "update", Vec::new());
+        } else {
+            self.engine.tell(&Event::Synced { source: self.source.slug.clone(), user, changed: true });
+        }
     }
 
     /// Those memberships whose users nobody else has read since this run has. A sign-in or a refresh that comes later
@@ -383,9 +402,9 @@ impl Run<'_> {
             let plan = Plan::from(changes);
             self.groups.learn(&plan, self.now);
             if !self.request.dry_run
-                && let Some(conflict) = self.carry_out_removals(vec![plan]).await?.first()
+                && let Some(error) = self.carry_out_removals(vec![plan]).await?.into_iter().find_map(Result::err)
             {
-                self.left_undone(conflict);
+                self.left_undone(&error);
                 continue;
             }
             let tally = &mut self.report.groups;
@@ -426,18 +445,14 @@ impl Run<'_> {
         Ok(back.chain([unlink]).collect())
     }
 
-    /// Answers with what was not carried out, and why.
-    async fn carry_out_removals(&mut self, plans: Vec<Plan>) -> Result<Vec<StoreError>, Broken> {
-        let mut failed = Vec::new();
-        for error in
-            self.engine.store().apply_batch(&plans, self.engine.now()).await?.into_iter().filter_map(Result::err)
-        {
-            if error.is_unavailable() {
-                return Err(error.into());
-            }
-            failed.push(error);
-        }
-        Ok(failed)
+    /// Answers with what became of each.
+    async fn carry_out_removals(&mut self, plans: Vec<Plan>) -> Result<Vec<Result<Applied, StoreError>>, Broken> {
+        let results = self.engine.store().apply_batch(&plans, self.engine.now()).await?;
+        let told = |result| match result {
+            Err(error) if StoreError::is_unavailable(&error) => Err(Broken::from(error)),
+            result => Ok(result),
+        };
+        results.into_iter().map(told).collect()
     }
 
     /// A removal that was not carried out: no feed tells of it again, and so everything is read again.

@@ -21,7 +21,7 @@ use crate::reconcile::{Fingerprints, Standpoint};
 use bindery_directory::{self as directory, GroupEntry, Incomplete, Kind, Page, Person, Position, Roster, Unreadable};
 use bindery_store::{EntityKind, StoreError};
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -45,6 +45,8 @@ pub(super) struct Run<'a> {
     pub(super) prints: Fingerprints,
     /// Memberships that go if there are not too many of them.
     pub(super) leaving: Vec<Leaving>,
+    /// Those of whom nothing else becomes, by user: their unique ID, and what they were counted for so far.
+    pub(super) losing: HashMap<Uuid, (String, Action)>,
     /// People whose name belongs to somebody who may be about to leave.
     pub(super) postponed: Vec<Decided>,
     /// People who were in somebody's way, and have to be looked at again.
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             users: Links::default(),
             prints: source.fingerprints.clone(),
             leaving: Vec::new(),
+            losing: HashMap::new(),
             postponed: Vec::new(),
             again: Vec::new(),
             flights: VecDeque::new(),
@@ -165,13 +168,13 @@ impl Run<'_> {
         }
     }
 
-    /// Counts what became of somebody who was seen.
-    pub(super) fn became(&mut self, unique_id: &str, action: Action) {
+    /// Counts what became of somebody who was seen; answers with what that was all in all.
+    pub(super) fn became(&mut self, unique_id: &str, action: Action) -> Action {
         let tally = &mut self.report.users;
         if self.report.mode == Mode::Incremental && !self.request.dry_run {
-            self.users_once.count_and_note(tally, unique_id, action);
+            self.users_once.count_and_note(tally, unique_id, action)
         } else {
-            self.users_once.count(tally, unique_id, action);
+            self.users_once.count(tally, unique_id, action)
         }
     }
 
@@ -339,8 +342,8 @@ impl Run<'_> {
     async fn take_in(&mut self, looking: Looking, batch: &mut Vec<Decided>) -> Result<(), Broken> {
         for looked in looking.found().await? {
             match looked {
-                Looked::Same(unique_id, Standpoint::Written) => self.became(&unique_id, Action::Nothing),
-                Looked::Same(unique_id, Standpoint::Refused) => self.became(&unique_id, Action::Skip),
+                Looked::Same(unique_id, Standpoint::Written) => _ = self.became(&unique_id, Action::Nothing),
+                Looked::Same(unique_id, Standpoint::Refused) => _ = self.became(&unique_id, Action::Skip),
                 Looked::Decided(decided) => batch.push(*decided),
             }
             if batch.len() >= BATCH {

@@ -4,14 +4,14 @@
 //! Nothing is decided here. Whoever is in somebody's way is looked at again once that one is through.
 
 use super::broken::{Broken, finished};
-use super::outcome::{Action, action, field_names, shuts_out, takes_name};
+use super::outcome::{Action, action, field_names, regroups, shuts_out, takes_name};
 use super::people::Decided;
 use super::report::Thing;
 use super::run::Run;
 use crate::Reason;
 use crate::engine::chain;
 use crate::events::Event;
-use crate::reconcile::{self, Terms, ends_sessions, username_key};
+use crate::reconcile::{self, Standing, Terms, ends_sessions, username_key};
 use bindery_store::{Applied, Change, GroupRef, Plan, Snapshot, SnapshotRequest, StoreError};
 use std::collections::HashSet;
 use tokio::sync::oneshot;
@@ -40,11 +40,16 @@ struct Planned {
     plan: Plan,
     user: Uuid,
     action: Action,
+    /// Whether they have permissions by other groups after it.
+    regroups: bool,
+    /// Groups whose memberships go if there are not too many of them.
+    leaving: Vec<Uuid>,
 }
 
 /// What is to be done about somebody.
 enum Next {
-    Write(Plan, Uuid, Action),
+    /// `None`: they were refused.
+    Write(Plan, Uuid, Option<Standing>),
     /// Their name belongs to somebody who may be about to leave.
     Postpone,
     /// Nothing, and they are counted.
@@ -64,8 +69,6 @@ type Results = Result<(Vec<Plan>, Vec<Result<Applied, StoreError>>), StoreError>
 pub(super) struct Flight {
     planned: Vec<Planned>,
     names: HashSet<String>,
-    /// The memberships that each of the plans would have ended.
-    leaving: Vec<Vec<Uuid>>,
     /// Told once it is written; dropped if it cannot be.
     written: Option<oneshot::Receiver<()>>,
     task: AbortOnDropHandle<Results>,
@@ -149,16 +152,9 @@ impl Run<'_> {
             }
             snapshot.groups = self.groups.pick(&keys, &entries);
             match self.plan(&decided, &snapshot) {
-                Next::Write(mut plan, user, action) => {
-                    // Whoever came in since the groups were read was in those that they had then.
-                    let link = snapshot.linked.as_ref().and_then(|state| state.link(&self.source.slug));
-                    if link.is_some_and(|link| link.last_seen > self.read_from) && !withhold(&mut plan).is_empty() {
-                        self.comes_again(decided.person.unique_id.clone());
-                    }
-                    // A group that this plan makes is there for whoever comes next.
-                    self.groups.learn(&plan, self.now);
+                Next::Write(plan, user, standing) => {
                     names.extend(takes_name(&plan).then_some(name).flatten());
-                    planned.push(Planned { decided, plan, user, action });
+                    planned.push(self.make_ready(decided, plan, user, standing, &snapshot));
                 }
                 Next::Postpone => self.postponed.push(decided),
                 Next::Nothing => {}
@@ -168,6 +164,34 @@ impl Run<'_> {
             self.claimed.extend(names.iter().cloned());
         }
         Ok(Batch { planned, names })
+    }
+
+    /// Sees to what a plan does beyond its user, and what it comes to without the memberships that it would end: how many
+    /// there are of those decides whether they go.
+    fn make_ready(
+        &mut self,
+        decided: Decided,
+        mut plan: Plan,
+        user: Uuid,
+        standing: Option<Standing>,
+        snapshot: &Snapshot,
+    ) -> Planned {
+        let link = snapshot.linked.as_ref().and_then(|state| state.link(&self.source.slug));
+        let regroups = regroups(&plan, link);
+        let mut leaving = withhold(&mut plan);
+        // Whoever came in since the groups were read was in those that they had then.
+        if link.is_some_and(|link| link.last_seen > self.read_from) && !leaving.is_empty() {
+            leaving.clear();
+            self.comes_again(decided.person.unique_id.clone());
+        }
+        // A group that this plan makes is there for whoever comes next.
+        self.groups.learn(&plan, self.now);
+        let action = match standing {
+            Some(standing) => action(standing, &plan, regroups),
+            None if shuts_out(&plan) => Action::Deactivate,
+            None => Action::Skip,
+        };
+        Planned { decided, plan, user, action, regroups, leaving }
     }
 
     /// Looks for groups that nobody has asked for before: few people are in few groups.
@@ -209,10 +233,7 @@ impl Run<'_> {
         let mut ids = || engine.new_id();
         match &decided.decision {
             Ok(decision) => match reconcile::reconcile(terms, person, decision, snapshot, self.now, &mut ids) {
-                Ok(reconciled) => {
-                    let action = action(reconciled.standing, &reconciled.plan);
-                    Next::Write(reconciled.plan, reconciled.user, action)
-                }
+                Ok(reconciled) => Next::Write(reconciled.plan, reconciled.user, Some(reconciled.standing)),
                 Err(refused) if refused.reason == Reason::AccountConflict && self.frees_names() => Next::Postpone,
                 Err(refused) => {
                     self.refused(person, &refused);
@@ -229,8 +250,7 @@ impl Run<'_> {
                     self.refused(person, refused);
                     return Next::Nothing;
                 };
-                let action = if shuts_out(&plan) { Action::Deactivate } else { Action::Skip };
-                Next::Write(plan, linked.user.id, action)
+                Next::Write(plan, linked.user.id, None)
             }
         }
     }
@@ -240,7 +260,6 @@ impl Run<'_> {
         if planned.is_empty() {
             return;
         }
-        let leaving = planned.iter_mut().map(|one| withhold(&mut one.plan)).collect();
         let plans: Vec<Plan> = planned.iter_mut().map(|one| std::mem::take(&mut one.plan)).collect();
         let (store, now, dry_run) = (self.engine.store().clone(), self.engine.now(), self.request.dry_run);
         let before = self.flights.back_mut().and_then(|flight| flight.written.take());
@@ -264,7 +283,7 @@ impl Run<'_> {
             Ok((plans, results))
         };
         let (written, task) = (Some(written), AbortOnDropHandle::new(tokio::spawn(task)));
-        self.flights.push_back(Flight { planned, names, leaving, written, task });
+        self.flights.push_back(Flight { planned, names, written, task });
     }
 
     async fn land_flights(&mut self) -> Result<(), Broken> {
@@ -276,18 +295,15 @@ impl Run<'_> {
 
     /// Waits for what has been on its way the longest, and counts it. A conflict concerns its own plan only.
     async fn land(&mut self) -> Result<(), Broken> {
-        let Some(Flight { planned, leaving, task, .. }) = self.flights.pop_front() else { return Ok(()) };
+        let Some(Flight { planned, task, .. }) = self.flights.pop_front() else { return Ok(()) };
         let (plans, results) = finished(task).await??;
         // What a plan that was not carried out would have done to groups is not so.
         if results.iter().any(Result::is_err) {
             self.load_groups().await?;
         }
-        for (((one, plan), leaving), result) in planned.into_iter().zip(plans).zip(leaving).zip(results) {
+        for ((one, plan), result) in planned.into_iter().zip(plans).zip(results) {
             match result {
-                Ok(_) => {
-                    self.leaving.extend(leaving.into_iter().map(|group| Leaving { user: one.user, group }));
-                    self.count(&one, &plan);
-                }
+                Ok(_) => self.count(&one, &plan),
                 Err(error) if error.is_conflict() => self.again.push(one.decided),
                 Err(error) if error.is_unavailable() => return Err(error.into()),
                 Err(error) => self.failed(&one.decided.person, &chain(&error)),
@@ -297,7 +313,12 @@ impl Run<'_> {
     }
 
     fn count(&mut self, one: &Planned, plan: &Plan) {
-        self.became(&one.decided.person.unique_id, one.action);
+        let unique_id = &one.decided.person.unique_id;
+        let counted = self.became(unique_id, one.action);
+        if one.action == Action::Nothing && !one.leaving.is_empty() {
+            self.losing.insert(one.user, (unique_id.clone(), counted));
+        }
+        self.leaving.extend(one.leaving.iter().map(|group| Leaving { user: one.user, group: *group }));
         let added = plan.changes.iter().filter(|change| matches!(change, Change::AddMembership { .. }));
         self.report.memberships.added += added.count() as u64;
         if self.request.dry_run {
@@ -320,7 +341,7 @@ impl Run<'_> {
             |decision| decision.username.as_str(),
         );
         if let Some(word) = one.action.word() {
-            self.report.change(Thing::User, name, word, field_names(plan));
+            self.report.change(Thing::User, name, word, field_names(plan, one.regroups));
         }
         for change in &plan.changes {
             if let Change::AddMembership { group, .. } = change {

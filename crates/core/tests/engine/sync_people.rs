@@ -86,6 +86,32 @@ async fn an_account_that_is_off_is_deactivated_and_comes_back() {
     }
 }
 
+/// Permissions that no row stands for change as much as any field.
+#[tokio::test]
+async fn permissions_that_are_live_are_a_change() {
+    for request in BOTH {
+        let world = World::with("[sources.larkspur.groups]\npermissions = \"live\"\n").await;
+        world.group("sales", "app.sell").await;
+        sync(&world, FULL).await;
+        let may = async || world.user("beth").await.unwrap().permissions.contains(&"app.sell".to_owned());
+        assert!(may().await);
+        for (is_in, verb) in [(false, "leave"), (true, "join")] {
+            if is_in {
+                world.join("beth", "sales").await;
+            } else {
+                world.leave("beth", "sales").await;
+            }
+            let dry = sync(&world, SyncRequest { dry_run: true, ..request }).await;
+            let changes: Vec<_> =
+                dry.changes.iter().flatten().map(|one| (&*one.name, one.action, &*one.fields)).collect();
+            assert_eq!(changes, [("beth", "update", &["groups".to_owned()][..])], "{verb}");
+            assert_eq!(run(&world, request).await.users.updated, 1, "{verb}");
+            assert_eq!(may().await, is_in);
+            assert_eq!(run(&world, FULL).await.users.updated, 0, "once");
+        }
+    }
+}
+
 /// A lock that ends by itself says something of this moment only.
 #[tokio::test]
 async fn a_lock_for_a_while_changes_nothing() {

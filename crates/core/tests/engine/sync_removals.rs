@@ -6,6 +6,7 @@ use bindery_core::reconcile::group_key;
 use bindery_core::sync::{Mode, SyncOutcome, SyncReason, SyncRequest, SyncRun, Thing};
 use bindery_demo_directory::company;
 use bindery_store::{Change, GroupRef, Owner};
+use std::collections::BTreeSet;
 
 const INCREMENTAL: SyncRequest<'static> = SyncRequest { full: false, ..FULL };
 const ALLOW: SyncRequest<'static> = SyncRequest { allow_removals: true, ..FULL };
@@ -187,11 +188,16 @@ async fn memberships_are_held_by_percent_of_those_the_source_owns() {
         assert!(names.contains(&"hana in design") && names.contains(&"beth in sales"), "{names:?}");
         let hana = world.user("hana").await.unwrap();
         assert!(hana.in_group("design") && hana.in_group("finance"), "{:?}", hana.groups);
-        over_the_limit(&planned(&world, INCREMENTAL).await);
+        assert_eq!(run.users.updated, 1, "nothing is written of the others: {run:?}");
+        let again = planned(&world, INCREMENTAL).await;
+        over_the_limit(&again);
+        assert_eq!(again.users.updated, 0, "{again:?}");
 
         let allowed = planned(&world, ALLOW).await;
         completed(&allowed);
         assert_eq!(allowed.memberships.removed, names.len() as u64);
+        let who: BTreeSet<&str> = names.iter().filter_map(|name| name.split(' ').next()).collect();
+        assert_eq!(allowed.users.updated, who.len() as u64, "{allowed:?}");
         assert!(!world.user("hana").await.unwrap().in_group("design"));
         completed(&planned(&world, FULL).await);
     }
