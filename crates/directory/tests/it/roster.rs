@@ -65,8 +65,8 @@ pub(crate) fn nested_outside() -> String {
         ("ring", "ou=outside", &["cn=mix,ou=outside", "cn=top,ou=outside", "cn=staff,ou=groups"]),
     ];
     let record = |(name, place, members): (&str, &str, &[&str])| {
-        let members: String = members.iter().map(|member| format!("member: {member},{SUFFIX}\n")).collect();
-        format!("dn: cn={name},{place},{SUFFIX}\nobjectClass: groupOfNames\ncn: {name}\n{members}\n")
+        let members: Vec<String> = members.iter().map(|member| format!("member: {member},{SUFFIX}\n")).collect();
+        format!("dn: cn={name},{place},{SUFFIX}\nobjectClass: groupOfNames\ncn: {name}\n{}\n", members.concat())
     };
     groups.into_iter().map(record).collect()
 }
