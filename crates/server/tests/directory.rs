@@ -207,3 +207,30 @@ fn a_user_is_tied_to_an_entry_by_its_unique_id() {
     assert_eq!(untied["link"], Value::Null);
     assert_eq!(install.run(&["user", "unlink", "chief"]).code, 1);
 }
+
+#[test]
+fn a_denied_dn_that_is_no_group_stops_sign_in_and_sync_and_is_a_finding() {
+    let slapd = Slapd::start();
+    for rule in ["deny = 'cn=press,ou=groups,dc=example,dc=test'", "require = { not = 'ou=people,dc=example,dc=test' }"]
+    {
+        let install = Install::new(&slapd, &format!("[sources.corp.access]\n{rule}\n"));
+        let login = install.run_with(&["--format", "json", "login", "ann", "--password-stdin"], "ann-secret").json();
+        assert_eq!((&login["outcome"], &login["reason"]), (&"refused".into(), &"membership_unknown".into()), "{rule}");
+        let sync = install.json(&["sync", "corp"]).json();
+        assert!(sync["users"]["created"] == 0 && sync["users"]["skipped"].as_u64() > Some(0), "{rule}: {sync}");
+        let check = install.json(&["check"]);
+        assert_eq!(check.code, 1, "{rule}: {}", check.stdout);
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_did_not_answer() {
+    let slapd = Slapd::start();
+    let quick = "timeouts = { connect = '500ms', operation = '500ms' }\n";
+    let install = Install::with_servers(&slapd, &[slapd.url()], "sync-secret", quick);
+    assert_eq!(install.run(&["check"]).code, 0);
+    slapd.pause();
+    let ended = install.json(&["check"]);
+    slapd.resume();
+    assert_eq!((ended.code, &ended.json()["sources"][0]["answered"]), (3, &Value::Bool(false)), "{}", ended.stdout);
+}
