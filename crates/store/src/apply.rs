@@ -34,6 +34,8 @@ struct Run<'a> {
     users: BTreeMap<Uuid, User>,
     /// Those of them that have to be written.
     dirty: BTreeSet<Uuid>,
+    /// Those of them who get another name.
+    renamed: BTreeSet<Uuid>,
     /// Users whose sign-in is among the statements already.
     signed_in: BTreeSet<Uuid>,
     /// Statements that wait to be run together, those of each plan by themselves.
@@ -213,6 +215,7 @@ impl<'a> Run<'a> {
             now: DateTime::UNIX_EPOCH,
             users: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            renamed: BTreeSet::new(),
             signed_in: BTreeSet::new(),
             pending: Vec::new(),
             applied: Applied::default(),
@@ -334,6 +337,14 @@ impl<'a> Run<'a> {
         let sql = "UPDATE users SET username = $2, username_key = $3, first_name = $4, last_name = $5, email = $6, \
                    email_key = $7, display_name = $8, path = $9, profile = $10, flags = $11, password_hash = $12, \
                    deactivated_by = $13, live_groups = $14 WHERE id = $1";
+        let renamed = std::mem::take(&mut self.renamed);
+        if renamed.len() > 1 {
+            // Names may pass from one to another, in any order: all are let go of before any is taken.
+            for id in renamed {
+                let free = "UPDATE users SET username_key = $2 WHERE id = $1";
+                self.later(free, args![id, format!("\u{1}{id}")], None);
+            }
+        }
         for id in std::mem::take(&mut self.dirty) {
             if let Some(args) = self.users.get(&id).map(changes::user_args).map(Vec::from) {
                 self.later(sql, args, None);

@@ -105,7 +105,7 @@ pub struct NewGroup {
 pub enum Change {
     /// A new user. A username that is taken is a conflict.
     CreateUser(NewUser),
-    /// New values for some fields.
+    /// New values for some fields. Where a plan renames several users, one of them may get the name that another had.
     UpdateUser {
         /// The user.
         user: Uuid,

@@ -232,6 +232,65 @@ fn removal_limit_holds_until_it_is_allowed() {
     assert_eq!(completed(&sync(&bindery, &[]))["mode"], "incremental", "nothing is pending any more");
 }
 
+fn renamed(from: &str, to: &str) -> String {
+    format!("dn: {}\nchangetype: modrdn\nnewrdn: uid={to}\ndeleteoldrdn: 1\n\n", person(from))
+}
+
+/// Two who swap names, and one who gets the name that another gives up: each keeps their account.
+#[test]
+fn names_that_pass_on() {
+    let slapd = Slapd::builder().syncprov().start();
+    // Groups list by DN, and so their members pass on with the names.
+    let bindery = corp(&slapd).table("sync", "removal_limit = { percent = 100 }").bindery();
+    completed(&sync(&bindery, &[]));
+    let id = |name: &str| user(&bindery, name)["id"].clone();
+    let before = [id("ann"), id("bob"), id("carol"), id("dave")];
+    let swap = [renamed("ann", "swap"), renamed("bob", "ann"), renamed("swap", "bob")].concat();
+    slapd.ldapmodify(&format!("{swap}{}{}", renamed("carol", "caroline"), renamed("dave", "carol")));
+    // Nobody comes into the other one's account meanwhile.
+    assert_eq!(bindery.login("ann", "ann-secret").outcome(), "refused bad_credentials");
+    assert_eq!(bindery.login("ann", "bob-secret").outcome(), "refused account_conflict");
+    for arguments in [&["--dry-run"][..], &[]] {
+        let run = completed(&sync(&bindery, arguments));
+        let users = &run["users"];
+        let counts = [&run["mode"], &users["updated"], &users["failed"]];
+        assert_eq!(counts, [&Value::from("incremental"), &4.into(), &0.into()], "{run}");
+    }
+    assert_eq!([id("bob"), id("ann"), id("caroline"), id("carol")], before);
+    let ann = bindery.login("bob", "ann-secret");
+    assert_eq!((ann.outcome().as_str(), &ann.value()["user"]["id"]), ("signed_in", &before[0]), "{ann:?}");
+    assert_eq!(completed(&sync(&bindery, &["--full"]))["users"]["updated"], 0);
+}
+
+/// Somebody new of an old name: what the error says can be done is done, word for word.
+#[test]
+fn what_a_conflict_says_works() {
+    let slapd = Slapd::builder().syncprov().start();
+    let bindery = corp(&slapd).bindery();
+    completed(&sync(&bindery, &[]));
+    for same_person in [true, false] {
+        let before = user(&bindery, "frank")["id"].clone();
+        slapd.ldapdelete(&person("frank"));
+        assert_eq!(completed(&sync(&bindery, &[]))["users"]["deactivated"], 1);
+        let entry = "objectClass: inetOrgPerson\nuid: frank\ncn: Frank\nsn: Frank\nuserPassword: new-secret\n";
+        slapd.ldapadd(&format!("dn: {}\n{entry}", person("frank")));
+        let run = completed(&sync(&bindery, &[]));
+        let error = run["errors"][0].as_str().unwrap();
+        assert!(run["users"]["failed"] == 1 && error.starts_with(&person("frank")), "{run}");
+        let commands: Vec<&str> = error.split('`').filter(|part| part.starts_with("bindery ")).collect();
+        let (same, other) = commands.split_at(3);
+        for command in if same_person { same } else { other } {
+            let done = bindery.run(&command.split(' ').skip(1).collect::<Vec<_>>());
+            assert_eq!(done.code, 0, "{command}: {done:?}");
+        }
+        let run = completed(&sync(&bindery, &[]));
+        assert_eq!(run["users"]["failed"], 0, "{run}");
+        let frank = bindery.login("frank", "new-secret");
+        assert_eq!(frank.outcome(), "signed_in", "{error}: {frank:?}");
+        assert_eq!(frank.value()["user"]["id"] == before, same_person);
+    }
+}
+
 /// Ann has a new address, Eve comes to the writers, Late comes, and Frank goes.
 fn day() -> String {
     format!(

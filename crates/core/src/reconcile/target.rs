@@ -35,7 +35,7 @@ pub(super) fn find<'a>(terms: Terms<'_>, decision: &Decision, snapshot: &'a Snap
         terms.provisioning.update == Update::Always && state.user.username_key != username_key(&decision.username)
     });
     if takes_name && let Some(holder) = &snapshot.by_username {
-        return Err(taken(terms, decision, holder));
+        return Err(taken(terms, decision, holder, own.is_some()));
     }
     if own.is_none() && !terms.provisioning.create {
         let detail = format!(
@@ -73,14 +73,27 @@ fn adoptable<'a>(
     }
 }
 
-fn taken(terms: Terms<'_>, decision: &Decision, holder: &UserState) -> Objection {
+/// Who has the name, and what can be done about it by those who know whether it is one person or two.
+fn taken(terms: Terms<'_>, decision: &Decision, holder: &UserState, has_account: bool) -> Objection {
+    let (name, source) = (&holder.user.username, terms.source);
     let whose = match holder.links.first() {
         None => "a local account".to_owned(),
         Some(link) => format!("an account linked to {} of the source {}", link.dn, link.source),
     };
+    let same_person = match holder.links.first() {
+        // An account of their own cannot become another one.
+        _ if has_account => String::new(),
+        None => format!("if it is the same person's, run `bindery user link {name} {source}`; "),
+        Some(link) => format!(
+            "if it is the same person's, run `bindery user unlink {name} {}`, `bindery user link {name} {source}` and \
+             `bindery user activate {name}`; ",
+            link.source
+        ),
+    };
     let detail = format!(
-        "the name {} belongs to {whose}; rename or delete it, or link it to the entry (source {})",
-        decision.username, terms.source
+        "the name {} belongs to {whose}; {same_person}if nobody needs that account any more, run `bindery user delete \
+         {name}`; else one of them needs another name in the directory",
+        decision.username
     );
     (Reason::AccountConflict, detail)
 }

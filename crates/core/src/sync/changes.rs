@@ -102,10 +102,12 @@ impl Run<'_> {
             gone.users.retain(|(unique_id, _)| !people.contains_key(unique_id));
             self.settled.extend(people.keys().cloned());
             self.absorb_people(&directory, people.into_values().collect()).await?;
+            self.pass_names_on().await?;
         }
         self.remove_gone(gone, &gone_groups).await?;
-        let postponed = std::mem::take(&mut self.postponed);
         self.postponing = false;
+        self.pass_names_on().await?;
+        let postponed = std::mem::take(&mut self.postponed);
         self.write(postponed).await?;
         self.postponing = true;
         // The feed does not tell of it again.

@@ -25,6 +25,7 @@ mod outcome;
 mod people;
 mod recent;
 mod removal;
+mod renames;
 mod report;
 mod rosters;
 mod run;

@@ -47,7 +47,7 @@ pub(super) struct Run<'a> {
     pub(super) leaving: Vec<Leaving>,
     /// Those of whom nothing else becomes, by user: their unique ID, and what they were counted for so far.
     pub(super) losing: HashMap<Uuid, (String, Action)>,
-    /// People whose name belongs to somebody who may be about to leave.
+    /// People whose name belongs to somebody who may be about to leave, or to have another one.
     pub(super) postponed: Vec<Decided>,
     /// People who were in somebody's way, and have to be looked at again.
     pub(super) again: Vec<Decided>,
@@ -56,7 +56,7 @@ pub(super) struct Run<'a> {
     pub(super) postponing: bool,
     /// Names that a dry run has given out.
     pub(super) claimed: HashSet<String>,
-    /// Names that a dry run has taken back.
+    /// Names that a dry run has taken back, or passed on.
     pub(super) freed: HashSet<String>,
     /// Users whose entry was not seen, removed or not.
     pub(super) unseen: Vec<Uuid>,
@@ -205,6 +205,7 @@ impl Run<'_> {
         }
         if source.sync.users {
             self.sync_people(&roster).await?;
+            self.pass_names_on().await?;
         }
         // Groups that nobody reads are not gone.
         let entries = || roster.groups().iter().filter_map(|group| group.unique_id.clone()).collect();
@@ -212,6 +213,7 @@ impl Run<'_> {
         self.remove_unseen(seen.as_ref()).await?;
         // Whoever waited for a name to become free has it now, or never.
         self.postponing = false;
+        self.pass_names_on().await?;
         let postponed = std::mem::take(&mut self.postponed);
         self.write(postponed).await?;
         self.keep(position, rosters, &roster).await

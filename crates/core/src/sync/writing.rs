@@ -35,9 +35,9 @@ pub(super) struct Leaving {
 }
 
 /// A plan, and whom to count for what once it is written.
-struct Planned {
-    decided: Decided,
-    plan: Plan,
+pub(super) struct Planned {
+    pub(super) decided: Decided,
+    pub(super) plan: Plan,
     user: Uuid,
     action: Action,
     /// Whether they have permissions by other groups after it.
@@ -47,13 +47,20 @@ struct Planned {
 }
 
 /// What is to be done about somebody.
-enum Next {
+pub(super) enum Next {
     /// `None`: they were refused.
     Write(Plan, Uuid, Option<Standing>),
-    /// Their name belongs to somebody who may be about to leave.
+    /// Their name belongs to somebody who may be about to leave, or to have another one.
     Postpone,
     /// Nothing, and they are counted.
     Nothing,
+}
+
+/// What is stored of somebody, and the groups that they are to be in, by name and by entry.
+pub(super) struct Stored {
+    pub(super) snapshot: Snapshot,
+    keys: Vec<String>,
+    entries: Vec<String>,
 }
 
 /// The plans of a batch.
@@ -127,30 +134,23 @@ impl Run<'_> {
     /// Plans for a batch, by what is stored now: what is being written at the moment may make one of them a conflict, and
     /// that person is looked at again.
     async fn prepare(&mut self, batch: Vec<Decided>) -> Result<Batch, Broken> {
-        let mut requests: Vec<SnapshotRequest> = batch.iter().map(|decided| self.request(decided)).collect();
-        // The groups are known already.
-        let take = |request: &mut SnapshotRequest| {
-            (std::mem::take(&mut request.group_keys), std::mem::take(&mut request.group_entries))
-        };
-        let groups: Vec<_> = requests.iter_mut().map(take).collect();
-        self.meet_groups(&groups).await?;
-        let snapshots = self.engine.store().snapshots(&requests).await?;
+        let found = self.look_up(&batch).await?;
         let (mut planned, mut names) = (Vec::with_capacity(batch.len()), HashSet::new());
-        for (decided, ((keys, entries), mut snapshot)) in batch.into_iter().zip(groups.into_iter().zip(snapshots)) {
+        for (decided, stored) in batch.into_iter().zip(found) {
             // Whoever comes after somebody of the same name has to see them first.
             let name = decided.decision.as_ref().ok().map(|decision| username_key(&decision.username));
             if name.as_ref().is_some_and(|name| names.contains(name) || self.takes_off(name)) {
                 self.again.push(decided);
                 continue;
             }
-            if name.as_ref().is_some_and(|name| self.claimed.contains(name)) && !decided.linked {
+            if name.as_ref().is_some_and(|name| self.claimed.contains(name)) {
                 self.failed(&decided.person, "another entry of this run takes the same name");
                 continue;
             }
+            let mut snapshot = self.with_groups(stored);
             if snapshot.by_username.as_ref().is_some_and(|holder| self.freed.contains(&holder.user.username_key)) {
                 snapshot.by_username = None;
             }
-            snapshot.groups = self.groups.pick(&keys, &entries);
             match self.plan(&decided, &snapshot) {
                 Next::Write(plan, user, standing) => {
                     names.extend(takes_name(&plan).then_some(name).flatten());
@@ -160,15 +160,31 @@ impl Run<'_> {
                 Next::Nothing => {}
             }
         }
-        if self.request.dry_run {
-            self.claimed.extend(names.iter().cloned());
-        }
         Ok(Batch { planned, names })
+    }
+
+    /// What is stored of several people.
+    pub(super) async fn look_up(&mut self, batch: &[Decided]) -> Result<Vec<Stored>, Broken> {
+        let mut requests: Vec<SnapshotRequest> = batch.iter().map(|decided| self.request(decided)).collect();
+        // The groups are known already.
+        let take = |request: &mut SnapshotRequest| {
+            (std::mem::take(&mut request.group_keys), std::mem::take(&mut request.group_entries))
+        };
+        let groups: Vec<_> = requests.iter_mut().map(take).collect();
+        self.meet_groups(&groups).await?;
+        let snapshots = self.engine.store().snapshots(&requests).await?;
+        let stored = |((keys, entries), snapshot)| Stored { snapshot, keys, entries };
+        Ok(groups.into_iter().zip(snapshots).map(stored).collect())
+    }
+
+    /// What is stored of somebody, with their groups as they are by now.
+    pub(super) fn with_groups(&self, stored: Stored) -> Snapshot {
+        Snapshot { groups: self.groups.pick(&stored.keys, &stored.entries), ..stored.snapshot }
     }
 
     /// Sees to what a plan does beyond its user, and what it comes to without the memberships that it would end: how many
     /// there are of those decides whether they go.
-    fn make_ready(
+    pub(super) fn make_ready(
         &mut self,
         decided: Decided,
         mut plan: Plan,
@@ -186,6 +202,15 @@ impl Run<'_> {
         }
         // A group that this plan makes is there for whoever comes next.
         self.groups.learn(&plan, self.now);
+        if self.request.dry_run
+            && takes_name(&plan)
+            && let Ok(decision) = &decided.decision
+        {
+            let name = username_key(&decision.username);
+            let before = snapshot.linked.as_ref().map(|state| state.user.username_key.clone());
+            self.freed.extend(before.filter(|before| *before != name));
+            self.claimed.insert(name);
+        }
         let action = match standing {
             Some(standing) => action(standing, &plan, regroups),
             None if shuts_out(&plan) => Action::Deactivate,
@@ -226,7 +251,7 @@ impl Run<'_> {
         }
     }
 
-    fn plan(&mut self, decided: &Decided, snapshot: &Snapshot) -> Next {
+    pub(super) fn plan(&mut self, decided: &Decided, snapshot: &Snapshot) -> Next {
         let source = self.source.clone();
         let terms = Terms { fingerprint: decided.fingerprint, ..source.terms() };
         let (engine, person) = (self.engine.clone(), &decided.person);
@@ -234,7 +259,9 @@ impl Run<'_> {
         match &decided.decision {
             Ok(decision) => match reconcile::reconcile(terms, person, decision, snapshot, self.now, &mut ids) {
                 Ok(reconciled) => Next::Write(reconciled.plan, reconciled.user, Some(reconciled.standing)),
-                Err(refused) if refused.reason == Reason::AccountConflict && self.frees_names() => Next::Postpone,
+                Err(refused) if refused.reason == Reason::AccountConflict && self.may_become_free(snapshot) => {
+                    Next::Postpone
+                }
                 Err(refused) => {
                     self.refused(person, &refused);
                     Next::Nothing
@@ -312,13 +339,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn count(&mut self, one: &Planned, plan: &Plan) {
+    pub(super) fn count(&mut self, one: &Planned, plan: &Plan) {
         let unique_id = &one.decided.person.unique_id;
         let counted = self.became(unique_id, one.action);
-        if one.action == Action::Nothing && !one.leaving.is_empty() {
-            self.losing.insert(one.user, (unique_id.clone(), counted));
+        if self.postponing {
+            if one.action == Action::Nothing && !one.leaving.is_empty() {
+                self.losing.insert(one.user, (unique_id.clone(), counted));
+            }
+            self.leaving.extend(one.leaving.iter().map(|group| Leaving { user: one.user, group: *group }));
+        } else if !one.leaving.is_empty() {
+            // What goes has been decided already.
+            self.comes_again(unique_id.clone());
         }
-        self.leaving.extend(one.leaving.iter().map(|group| Leaving { user: one.user, group: *group }));
         let added = plan.changes.iter().filter(|change| matches!(change, Change::AddMembership { .. }));
         self.report.memberships.added += added.count() as u64;
         if self.request.dry_run {

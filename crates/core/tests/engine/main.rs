@@ -28,6 +28,7 @@ mod sync_live;
 mod sync_people;
 mod sync_remembered;
 mod sync_removals;
+mod sync_renames;
 mod sync_runs;
 mod throttle;
 mod twist;

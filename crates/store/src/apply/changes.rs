@@ -39,7 +39,12 @@ impl Run<'_> {
         let now = self.now;
         match change {
             Change::CreateUser(user) => self.create_user(user).await,
-            Change::UpdateUser { user, fields } => self.user(*user).map(|row| fields.iter().for_each(|f| set(row, f))),
+            Change::UpdateUser { user, fields } => {
+                if fields.iter().any(|field| matches!(field, Field::Username { .. })) {
+                    self.renamed.insert(*user);
+                }
+                self.user(*user).map(|row| fields.iter().for_each(|f| set(row, f)))
+            }
             Change::SetFlags { user, flags } => {
                 self.tx.revoke(*user);
                 self.user(*user).map(|row| row.flags.extend(flags.clone()))

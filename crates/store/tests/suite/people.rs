@@ -13,6 +13,7 @@ on_both!(
     a_new_user_is_active_and_no_more,
     fields_and_flags_change_alone,
     a_taken_name_is_a_conflict_and_leaves_nothing,
+    names_pass_from_one_to_another,
     the_loser_of_a_race_is_told,
     two_sign_ins_of_a_new_person_make_one_user,
     two_sign_ins_of_a_known_person_both_pass,
@@ -119,6 +120,27 @@ fn rename(version: i64, name: &str) -> Plan {
         changes: vec![Change::UpdateUser { user: id(1), fields: vec![Field::DisplayName(name.into())] }],
         expected: vec![Expected { user: id(1), version }],
     }
+}
+
+async fn names_pass_from_one_to_another(place: Place) {
+    let store = place.open().await;
+    for (n, name) in [(1, "ann"), (2, "bob"), (3, "cy"), (4, "dee")] {
+        apply(&store, vec![Change::CreateUser(new_user(n, name))]).await;
+    }
+    let named = async |name: &str| store.user_by_username(name).await.unwrap().map(|user| user.id);
+    let to = |n, name: &str| {
+        let fields = vec![Field::Username { name: name.to_owned(), key: name.to_owned() }];
+        Change::UpdateUser { user: id(n), fields }
+    };
+    // Round, in a row from either end, and onto a name that somebody else has and keeps.
+    apply(&store, vec![to(1, "bob"), to(2, "cy"), to(3, "ann")]).await;
+    assert_eq!([named("bob").await, named("cy").await, named("ann").await], [id(1), id(2), id(3)].map(Some));
+    apply(&store, vec![to(1, "cy"), to(2, "eve")]).await;
+    apply(&store, vec![to(2, "fay"), to(1, "eve")]).await;
+    assert_eq!([named("eve").await, named("fay").await, named("cy").await], [Some(id(1)), Some(id(2)), None]);
+    let taken = store.apply(&Plan::from(vec![to(1, "fay"), to(2, "dee")]), at(1)).await.unwrap_err();
+    assert!(taken.is_conflict(), "{taken}");
+    assert_eq!([named("eve").await, named("fay").await, named("dee").await], [id(1), id(2), id(4)].map(Some));
 }
 
 async fn the_loser_of_a_race_is_told(place: Place) {
