@@ -75,7 +75,7 @@ fn adoptable<'a>(
 
 /// Who has the name, and what can be done about it by those who know whether it is one person or two.
 fn taken(terms: Terms<'_>, decision: &Decision, holder: &UserState, has_account: bool) -> Objection {
-    let (name, source) = (&holder.user.username, terms.source);
+    let (name, source) = (quoted(&holder.user.username), terms.source);
     let whose = match holder.links.first() {
         None => "a local account".to_owned(),
         Some(link) => format!("an account linked to {} of the source {}", link.dn, link.source),
@@ -92,8 +92,28 @@ fn taken(terms: Terms<'_>, decision: &Decision, holder: &UserState, has_account:
     };
     let detail = format!(
         "the name {} belongs to {whose}; {same_person}if nobody needs that account any more, run `bindery user delete \
-         {name}`; else one of them needs another name in the directory",
+         {name}`; else one of them needs another name in the directory, which `bindery sync` takes over",
         decision.username
     );
     (Reason::AccountConflict, detail)
+}
+
+/// A name as a shell takes it for one word: somebody may copy it from a message.
+fn quoted(name: &str) -> String {
+    if name.chars().all(|one| one.is_alphanumeric() || "._-@".contains(one)) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_name_is_one_word_to_a_shell() {
+        assert_eq!(quoted("ann.o-hara@example"), "ann.o-hara@example");
+        assert_eq!(quoted("o'hara; reboot"), r"'o'\''hara; reboot'");
+    }
 }
