@@ -280,8 +280,8 @@ impl Tx {
             DriverTx::Sqlite(tx) => {
                 let (sql, args) = joined(statements);
                 let results = (&mut **tx).execute_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
-                let counts = results.map_ok(|result| result.rows_affected()).try_collect();
-                self.line.bounded(counts).await
+                let counts = results.map_ok(|result| result.rows_affected());
+                self.line.bounded(HowMany::Few.collect(counts)).await
             }
             DriverTx::Postgres(tx) => {
                 let mut counts = Vec::with_capacity(statements.len());

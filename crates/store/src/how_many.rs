@@ -13,21 +13,31 @@ pub(crate) enum HowMany {
 
 impl HowMany {
     /// What SQLite answers. Its thread hands over each row by itself, and who waits for one is woken for each: of many, that
-    /// takes ten times as long as reading them. So for many nobody waits, but looks again a moment later.
+    /// takes ten times as long as reading them. So for many nobody waits, but looks again a moment later. For few, others have
+    /// their turn once the first is there: most often the rest has come by then.
     pub(crate) async fn collect<T>(
         self,
         mut answers: impl Stream<Item = Result<T, sqlx::Error>> + Unpin,
     ) -> Result<Vec<T>, sqlx::Error> {
-        if self == Self::Few {
-            return answers.try_collect().await;
-        }
         let mut collected = Vec::new();
+        let mut yielded = false;
         loop {
-            match answers.try_next().now_or_never() {
-                Some(Ok(Some(answer))) => collected.push(answer),
-                Some(Ok(None)) => return Ok(collected),
-                Some(Err(error)) => return Err(error),
-                None => tokio::time::sleep(MOMENT).await,
+            let answer = match answers.try_next().now_or_never() {
+                Some(answer) => answer,
+                None if self == Self::Many => {
+                    tokio::time::sleep(MOMENT).await;
+                    continue;
+                }
+                None if !yielded && !collected.is_empty() => {
+                    yielded = true;
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                None => answers.try_next().await,
+            };
+            match answer? {
+                Some(answer) => collected.push(answer),
+                None => return Ok(collected),
             }
         }
     }

@@ -163,7 +163,6 @@ CREATE TABLE audit (
     detail   JSONB NOT NULL
 );
 CREATE INDEX audit_at ON audit (at, id);
-CREATE INDEX audit_user ON audit (user_id, at);
 
 CREATE TABLE tokens (
     id         UUID NOT NULL PRIMARY KEY,

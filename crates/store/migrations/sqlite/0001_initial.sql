@@ -156,7 +156,6 @@ CREATE TABLE audit (
     detail   TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX audit_at ON audit (at, id);
-CREATE INDEX audit_user ON audit (user_id, at);
 
 CREATE TABLE tokens (
     id         BLOB NOT NULL PRIMARY KEY,

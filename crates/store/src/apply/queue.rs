@@ -76,8 +76,24 @@ struct Service {
 
 impl Service {
     async fn run(mut self, db: &Db) {
-        while let Some(batch) = self.next() {
+        loop {
+            self.gather().await;
+            let Some(batch) = self.next() else { return };
             serve(db, batch).await;
+        }
+    }
+
+    /// Lets everybody else have a turn, for as long as that brings more plans: where there is much to do, whoever is about to
+    /// write joins the same transaction, and where there is nothing to do, this takes no time.
+    async fn gather(&self) {
+        let mut waiting = 0;
+        loop {
+            tokio::task::yield_now().await;
+            let now = self.queue.line().waiting.len();
+            if now == waiting || now >= MOST {
+                return;
+            }
+            waiting = now;
         }
     }
 
