@@ -17,6 +17,7 @@ mod configuration;
 mod ds389;
 mod groups;
 mod http;
+mod kept_true;
 mod outages;
 mod pages;
 mod presets;

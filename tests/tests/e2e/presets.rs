@@ -15,7 +15,10 @@ fn jumpcloud() {
              dn: ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: organizationalUnit\nou: users\n\n\
              dn: uid=svc,ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: inetOrgPerson\nuid: svc\ncn: svc\nsn: svc\nuserPassword: svc-secret\n\n\
              dn: uid=jane,ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: inetOrgPerson\nuid: jane\ncn: Jane Doe\nsn: Doe\n\
-             givenName: Jane\nmail: jane@example.test\ntitle: Engineer\ndepartmentNumber: 7\nuserPassword: jane-secret\n\n\
+             givenName: Jane\nmail: jane@example.test\ndisplayName: Jane D.\ninitials: Q\ntitle: Engineer\ndepartmentNumber: 7\n\
+             businessCategory: R&D\nphysicalDeliveryOfficeName: Leeds\nemployeeNumber: 10023\nemployeeType: Full time\n\
+             o: Binder & Sons\ndescription: Builds things\nmobile: +44 7700 900123\ntelephoneNumber: +44 113 496 0001\n\
+             userPassword: jane-secret\n\n\
              dn: uid=joe,ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: inetOrgPerson\nuid: joe\ncn: Joe\nsn: Joe\nuserPassword: joe-secret\n\n\
              dn: cn=app,ou=users,o=ORG,dc=jumpcloud,dc=com\nobjectClass: groupOfNames\ncn: app\n\
              member: uid=jane,ou=users,o=ORG,dc=jumpcloud,dc=com\n",
@@ -26,13 +29,25 @@ fn jumpcloud() {
          [sources.jc.bind]\ndn = \"uid=svc,ou=users,o=ORG,dc=jumpcloud,dc=com\"\npassword = \"svc-secret\"\n\
          [sources.jc.access]\nrequire = \"cn=app,ou=users,o=ORG,dc=jumpcloud,dc=com\"\n\
          [sources.jc.groups]\nmirror = true\n[sources.jc.flags]\nis_staff = \"app\"\n\
-         [sources.jc.users.attributes]\ntitle = \"title\"\ndepartment = \"departmentNumber\"\n",
+         [sources.jc.users.attributes]\nmiddle_name = \"initials\"\ntitle = \"title\"\ndepartment = \"departmentNumber\"\n\
+         cost_center = \"businessCategory\"\nlocation = \"physicalDeliveryOfficeName\"\nemployee_id = \"employeeNumber\"\n\
+         employee_type = \"employeeType\"\ncompany = \"o\"\ndescription = \"description\"\nphone_no = \"mobile\"\n",
         slapd.url()
     ));
     let jane = signed_in(&bindery.login("jane", "jane-secret"));
     assert_eq!((&jane["is_staff"], &jane["is_active"]), (&true.into(), &true.into()));
     let jane = user(&bindery, "jane");
-    assert_eq!((&jane["profile"]["title"], &jane["profile"]["department"]), (&"Engineer".into(), &"7".into()));
+    let names_of = ["username", "first_name", "last_name", "email", "display_name"];
+    assert_eq!(
+        names_of.map(|key| jane[key].as_str().unwrap()),
+        ["jane", "Jane", "Doe", "jane@example.test", "Jane D."]
+    );
+    let profile = serde_json::json!({
+        "middle_name": "Q", "title": "Engineer", "department": "7", "cost_center": "R&D", "location": "Leeds",
+        "employee_id": "10023", "employee_type": "Full time", "company": "Binder & Sons",
+        "description": "Builds things", "phone_no": "+44 7700 900123",
+    });
+    assert_eq!(jane["profile"], profile);
     assert_eq!(names(&jane["groups"]), ["app"]);
     refused(&bindery.login("joe", "joe-secret"), "not_in_required_group");
 }

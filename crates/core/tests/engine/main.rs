@@ -15,6 +15,7 @@ mod outcomes;
 mod overtaken;
 mod password_change;
 mod provisioning;
+mod real_directory;
 mod refresh;
 mod replicas;
 mod routing;

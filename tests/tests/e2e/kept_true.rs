@@ -1,0 +1,117 @@
+//! What keeps people true between two sign-ins, against slapd: refresh, passwords changed elsewhere, and what a
+//! sync makes of groups, templates and entries that will not do.
+
+use bindery_tests::{Serving, Slapd};
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use crate::support::{Corp, names, person, user};
+
+const PEOPLE: &str = "base_dn = \"ou=people,dc=example,dc=test\"";
+/// A loaded machine gets this long before a test calls it a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn corp(slapd: &Slapd) -> Corp {
+    Corp::new(slapd).keys("timeouts = { connect = \"1s\", operation = \"2s\" }").table("users", PEOPLE)
+}
+
+async fn sign_in(server: &Serving, name: &str, password: &str) -> Client {
+    let client = server.client();
+    let body = json!({ "username": name, "password": password });
+    let answer = client.post(server.url("/login")).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    client
+}
+
+async fn status(client: &Client, server: &Serving) -> u16 {
+    client.get(server.url("/api/v1/me")).send().await.unwrap().status().as_u16()
+}
+
+/// W5: "never" asks nobody again; an age asks once it is over, and not before.
+#[tokio::test]
+async fn people_are_read_again_by_their_age() {
+    for (age, read) in [("never", false), ("1h", false), ("1ms", true)] {
+        let slapd = Slapd::start();
+        let bindery = corp(&slapd).table("provisioning", &format!("refresh_after = \"{age}\"")).bindery();
+        let server = bindery.serve();
+        let ann = sign_in(&server, "ann", "ann-secret").await;
+        slapd.ldapmodify(&format!("dn: {}\nchangetype: modify\nreplace: sn\nsn: Bowyer\n", person("ann")));
+        let told: Value = ann.get(server.url("/api/v1/me")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(told["last_name"] == "Bowyer", read, "{age}: {told}");
+    }
+}
+
+/// W7: a page and a status of the app's own while nobody can be read, and nobody is thrown out.
+#[tokio::test]
+async fn an_outage_may_have_a_page_of_its_own() {
+    let mut slapd = Slapd::start();
+    let failure = "on_refresh_failure = { status = 418, page = \"later.html\" }";
+    let tables = corp(&slapd).table("provisioning", &format!("refresh_after = \"0s\"\n{failure}"));
+    let bindery = bindery_tests::Bindery::new("");
+    bindery.write("later.html", "<!doctype html><title>Later</title><p>Come back at tea time.");
+    bindery.configure(&tables.toml());
+    let server = bindery.serve();
+    let ann = sign_in(&server, "ann", "ann-secret").await;
+    slapd.stop();
+    let answer = ann.get(server.url("/profile")).header("Accept", "text/html").send().await.unwrap();
+    assert_eq!(answer.status(), 418);
+    assert!(answer.text().await.unwrap().contains("tea time"));
+    slapd.restart();
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while status(&ann, &server).await != 200 {
+        assert!(tokio::time::Instant::now() < end, "the session was kept");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A15: whoever came in with the old password is out once it was changed elsewhere, and once only.
+#[tokio::test]
+async fn a_changed_password_ends_sessions_once() {
+    let slapd = Slapd::builder().ppolicy(5).syncprov().start();
+    let bindery = corp(&slapd).bindery();
+    let server = bindery.serve();
+    let ann = sign_in(&server, "ann", "ann-secret").await;
+    let bob = sign_in(&server, "bob", "bob-secret").await;
+    let newer =
+        format!("dn: {}\nchangetype: modify\nreplace: userPassword\nuserPassword: ann-newer-secret\n", person("ann"));
+    // Set by somebody else, it would have to be changed at the next sign-in.
+    let for_good = format!("dn: {}\nchangetype: modify\nreplace: pwdReset\npwdReset: FALSE\n", person("ann"));
+    let end = tokio::time::Instant::now() + PATIENCE;
+    // slapd counts in whole seconds: a change is later than the sign-in once the second of that is over.
+    while status(&ann, &server).await != 401 {
+        assert!(tokio::time::Instant::now() < end, "the session outlived the password");
+        slapd.ldapmodify(&newer);
+        slapd.ldapmodify(&for_good);
+        assert_eq!(bindery.run(&["sync", "corp"]).code, 0);
+    }
+    assert_eq!(status(&bob, &server).await, 200);
+    let ann = sign_in(&server, "ann", "ann-newer-secret").await;
+    for arguments in [["sync", "corp"], ["sync", "--full"]] {
+        assert_eq!(bindery.run(&arguments).code, 0);
+        assert_eq!(status(&ann, &server).await, 200, "once per change: {arguments:?}");
+    }
+}
+
+/// A9, A10: mirrored groups hang below their parent, and one entry that will not do fails by name, and alone.
+#[test]
+fn one_bad_entry_fails_alone_and_groups_have_a_parent() {
+    let slapd = Slapd::builder().syncprov().start();
+    slapd.ldapmodify(&format!("dn: {}\nchangetype: modify\nreplace: l\nl: nowhere\n", person("bob")));
+    let attributes = "place = \"{{ 1 // (0 if l == 'nowhere' else 1) }}\"";
+    let groups = "mirror = [\"writers\", \"staff\"]\nparent = \"directory\"";
+    let bindery = corp(&slapd).table("users.attributes", attributes).table("groups", groups).bindery();
+    let run = bindery.json(&["sync", "corp"]);
+    let run = run.value();
+    assert_eq!((&run["users"]["failed"], &run["outcome"]), (&1.into(), &"completed".into()), "{run}");
+    let errors = run["errors"].as_array().unwrap();
+    assert!(errors.len() == 1 && errors[0].as_str().unwrap().contains("uid=bob"), "{run}");
+    assert_eq!(bindery.json(&["user", "show", "bob"]).code, 1);
+    assert!(names(&user(&bindery, "ann")["groups"]).contains(&"writers".to_owned()));
+    assert_eq!(bindery.run(&["group", "grant", "directory", "site.enter"]).code, 0);
+    assert_eq!(
+        names(&user(&bindery, "ann")["permissions"]),
+        ["site.enter"],
+        "through the group that writers hang below"
+    );
+}
