@@ -135,7 +135,9 @@ async fn local_people_may_get_permissions_of_directory_groups() {
     world.local("leo", Some("of leo here")).await;
     let token = world.sign_in("leo", "of leo here").await.token.unwrap();
     let user = world.current(&token).await;
-    assert!(user.user.may("books.sign") && user.user.groups.is_empty() && user.user.link.is_none());
+    assert!(user.user.may("books.sign") && user.user.link.is_none());
+    assert_eq!(user.user.groups, ["Author-Relations"], "live");
+    assert_eq!(world.engine.store().memberships(user.user.id).await.unwrap(), [], "no row is written");
     // A directory that cannot answer takes nothing.
     world.outage().await;
     assert!(world.login("leo", "of leo here").await.user.unwrap().may("books.sign"));
