@@ -33,9 +33,13 @@ const POINTS: [(&str, &str, &str); 16] = [
     ("INSERT", "positions", "NEW.feed = 'feed'"),
 ];
 
-/// One run. Who was written before it had to begin again is counted for that, and seen again.
+/// One run, wherever it ends. Nobody who was seen is counted for two things, also where it had to begin again.
 async fn sync(world: &World, request: SyncRequest<'_>) -> SyncRun {
-    world.engine.sync(&world.engine.source("larkspur").unwrap(), request).await
+    let run = world.engine.sync(&world.engine.source("larkspur").unwrap(), request).await;
+    let gone = run.users.deactivated + run.users.deleted;
+    let counted: u64 = run.users.actions().iter().map(|(_, count)| count).sum();
+    assert!(counted - gone <= run.users.seen, "{run:?}");
+    run
 }
 
 /// What somebody is, as far as the directory decides.
