@@ -5,18 +5,26 @@
 //! When all are down they are tried side by side, so that an answer is never further away than the
 //! quickest of them. Nothing is written or bound twice this way: only reads are asked again.
 
+mod attempt;
+mod failure;
 mod health;
+mod lease;
+mod outage;
+mod pool;
 mod referrals;
 mod server;
 
+pub(crate) use failure::{Failure, is_busy, not_busy};
+pub(crate) use lease::Lease;
 pub(crate) use referrals::NOT_FOLLOWED;
-pub(crate) use server::{Failure, Lease, Server, is_busy};
+pub(crate) use server::Server;
 
 use crate::{DirectoryError, ServerHealth, SourceSettings};
+use attempt::{Attempt, begin_at, bind_at, note, read_at};
 use bindery_ldap::{Connection, Control, Dn, Error, LdapResult, Scope, SearchOutcome, SearchRequest};
+use failure::is_untrusted;
 use futures::stream::{FuturesUnordered, StreamExt};
 use secrecy::SecretString;
-
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -34,32 +42,12 @@ pub(crate) struct Servers {
     places: referrals::Places,
 }
 
-/// What an operation on a connection came to, as far as the choice of servers is concerned.
-enum Verdict {
-    /// The connection was closed, perhaps long ago: a new one may do.
-    Reconnect,
-    /// This server is of no use now.
-    Down,
-    /// This answer is of no use; the server may be.
-    Elsewhere,
+/// Why an operation came to nothing.
+enum Refusal {
     /// Every server would say the same.
-    Final,
-}
-
-fn judge(error: &Error) -> Verdict {
-    match error {
-        Error::Closed { .. } => Verdict::Reconnect,
-        Error::Connect { .. } | Error::Tls { .. } | Error::StartTls { .. } | Error::Timeout { .. } => Verdict::Down,
-        Error::Refused { result, .. } if is_busy(result) => Verdict::Down,
-        Error::Malformed { .. } | Error::Plaintext { .. } => Verdict::Elsewhere,
-        _ => Verdict::Final,
-    }
-}
-
-/// How an attempt at one server ended badly.
-enum Attempt {
-    Failed(Arc<Server>, Failure),
     Final(Error),
+    /// None of these servers could be used.
+    Nowhere(Vec<(Arc<Server>, Failure)>),
 }
 
 impl Servers {
@@ -116,12 +104,7 @@ impl Servers {
     {
         let started = Instant::now();
         let answer = self.read_somewhere(&operation).await;
-        let answer = answer.map_err(|failed| match failed {
-            Refusal::Final(error) => self.operation_error(describe(), error),
-            Refusal::Nowhere(failures) => self.unavailable(failures),
-        });
-        self.record(kind, started, answer.as_ref().err());
-        answer
+        self.end(kind, started, describe, answer)
     }
 
     async fn read_somewhere<T, F, Fut>(&self, operation: &F) -> Result<T, Refusal>
@@ -138,7 +121,7 @@ impl Servers {
             if under_way.is_empty() {
                 let Some(next) = waiting.next() else { break };
                 silent.push(Arc::clone(&next));
-                under_way.push(attempt(next, operation));
+                under_way.push(read_at(next, operation));
             }
             match tokio::time::timeout(self.patience, under_way.next()).await {
                 Ok(Some(Ok(value))) => return Ok(value),
@@ -157,15 +140,15 @@ impl Servers {
                     match waiting.next() {
                         Some(next) => {
                             silent.push(Arc::clone(&next));
-                            under_way.push(attempt(next, operation));
+                            under_way.push(read_at(next, operation));
                         }
-                        None => under_way.extend(down.drain(..).map(|server| attempt(server, operation))),
+                        None => under_way.extend(down.drain(..).map(|server| read_at(server, operation))),
                     }
                 }
             }
         }
         // Whoever of those that were down is back first.
-        under_way.extend(down.into_iter().map(|server| attempt(server, operation)));
+        under_way.extend(down.into_iter().map(|server| read_at(server, operation)));
         while let Some(answer) = under_way.next().await {
             match answer {
                 Ok(value) => return Ok(value),
@@ -188,28 +171,20 @@ impl Servers {
         Fut: Future<Output = Result<T, Error>>,
     {
         let started = Instant::now();
-        let mut failures = Vec::new();
-        for server in self.in_order() {
-            match server.shared().await {
-                Ok(lease) => {
-                    let answer = operation(lease.connection().clone()).await.map_err(|error| {
-                        if error.is_connection_lost() {
-                            server.retire(&lease);
-                        }
-                        self.operation_error(describe(), error)
-                    });
-                    self.record(kind, started, answer.as_ref().err());
-                    return answer;
+        let lease = |server: Arc<Server>| async move {
+            let lease = server.shared().await.map_err(|failure| Attempt::unreached(&server, failure))?;
+            Ok((server, lease))
+        };
+        let answer = match self.first_of(self.in_order(), lease).await {
+            Ok((server, lease)) => operation(lease.connection().clone()).await.map_err(|error| {
+                if error.is_connection_lost() {
+                    server.retire(&lease);
                 }
-                Err(failure) => {
-                    note(&server, &failure);
-                    failures.push((server, failure));
-                }
-            }
-        }
-        let error = self.unavailable(failures);
-        self.record(kind, started, Some(&error));
-        Err(error)
+                Refusal::Final(error)
+            }),
+            Err(refusal) => Err(refusal),
+        };
+        self.end(kind, started, describe, answer)
     }
 
     /// Begins something that lasts, on a service connection of its own. Only its beginning is asked of the next
@@ -225,64 +200,18 @@ impl Servers {
         Fut: Future<Output = Result<T, Error>>,
     {
         let started = Instant::now();
-        let answer = self.begin_somewhere(operation).await;
-        let answer = answer.map_err(|failed| match failed {
-            Refusal::Final(error) => self.operation_error(describe(), error),
-            Refusal::Nowhere(failures) => self.unavailable(failures),
-        });
-        self.record(kind, started, answer.as_ref().err());
-        answer
-    }
-
-    async fn begin_somewhere<T, F, Fut>(&self, operation: F) -> Result<(T, Arc<Server>, Lease), Refusal>
-    where
-        F: Fn(Connection) -> Fut,
-        Fut: Future<Output = Result<T, Error>>,
-    {
-        let mut failures = Vec::new();
-        for server in self.in_order() {
-            let failure = loop {
-                let lease = match server.exclusive().await {
-                    Ok(lease) => lease,
-                    Err(failure) => {
-                        note(&server, &failure);
-                        break failure;
-                    }
-                };
-                let error = match operation(lease.connection().clone()).await {
-                    Ok(value) => return Ok((value, server, lease)),
-                    Err(error) => error,
-                };
-                match judge(&error) {
-                    // It died idle; there are only so many idle ones.
-                    Verdict::Reconnect if lease.reused => {}
-                    Verdict::Reconnect | Verdict::Down => {
-                        let failure = Failure::from(error);
-                        server.mark_down(&failure);
-                        break failure;
-                    }
-                    Verdict::Elsewhere => break error.into(),
-                    Verdict::Final => return Err(Refusal::Final(error)),
-                }
-            };
-            failures.push((server, failure));
-        }
-        Err(Refusal::Nowhere(failures))
+        let answer = self.first_of(self.in_order(), |server| begin_at(server, &operation)).await;
+        self.end(kind, started, describe, answer)
     }
 
     /// A service connection of one's own, for reading in pages.
     pub(crate) async fn exclusive(&self) -> Result<(Arc<Server>, Lease), DirectoryError> {
-        let mut failures = Vec::new();
-        for server in self.in_order() {
-            match server.exclusive().await {
-                Ok(lease) => return Ok((server, lease)),
-                Err(failure) => {
-                    note(&server, &failure);
-                    failures.push((server, failure));
-                }
-            }
-        }
-        Err(self.unavailable(failures))
+        let lease = |server: Arc<Server>| async move {
+            let lease = server.exclusive().await.map_err(|failure| Attempt::unreached(&server, failure))?;
+            Ok((server, lease))
+        };
+        let answer = self.first_of(self.in_order(), lease).await;
+        answer.map_err(|refusal| self.refused(|| "opening a connection".to_owned(), refusal))
     }
 
     /// Binds as a person, on a connection that never carries service searches. Any answer of the
@@ -293,27 +222,28 @@ impl Servers {
         password: &SecretString,
     ) -> Result<(LdapResult, Vec<Control>, Lease), DirectoryError> {
         let started = Instant::now();
-        let answer = self.bind_somewhere(dn, password).await;
-        self.record("bind", started, answer.as_ref().err());
-        answer
-    }
-
-    async fn bind_somewhere(
-        &self,
-        dn: &Dn,
-        password: &SecretString,
-    ) -> Result<(LdapResult, Vec<Control>, Lease), DirectoryError> {
-        let mut failures = Vec::new();
         // Who was found by a reference is known there alone: elsewhere their password would be a wrong one.
         let servers = self.places.of(dn).map_or_else(|| self.in_order(), |server| vec![server]);
+        let bind = |server: Arc<Server>| async move { bind_at(&server, dn, password).await };
+        let answer = self.first_of(servers, bind).await;
+        self.end("bind", started, || format!("bind as {dn}"), answer)
+    }
+
+    /// Asks one server after the other, until one answers.
+    async fn first_of<T, F, Fut>(&self, servers: Vec<Arc<Server>>, at: F) -> Result<T, Refusal>
+    where
+        F: Fn(Arc<Server>) -> Fut,
+        Fut: Future<Output = Result<T, Attempt>>,
+    {
+        let mut failures = Vec::new();
         for server in servers {
-            match bind_at(&server, dn, password).await {
+            match at(server).await {
                 Ok(answer) => return Ok(answer),
-                Err(Attempt::Final(error)) => return Err(self.operation_error(format!("bind as {dn}"), error)),
+                Err(Attempt::Final(error)) => return Err(Refusal::Final(error)),
                 Err(Attempt::Failed(server, failure)) => failures.push((server, failure)),
             }
         }
-        Err(self.unavailable(failures))
+        Err(Refusal::Nowhere(failures))
     }
 
     /// The first server that nothing protects from being read along, if there is one.
@@ -325,6 +255,26 @@ impl Servers {
     fn in_order(&self) -> Vec<Arc<Server>> {
         let (up, down): (Vec<_>, Vec<_>) = self.all.iter().cloned().partition(|server| !server.is_down());
         up.into_iter().chain(down).collect()
+    }
+
+    /// The end of an operation: counted, and where it failed, in the words of a source.
+    fn end<T>(
+        &self,
+        kind: &'static str,
+        started: Instant,
+        describe: impl Fn() -> String,
+        answer: Result<T, Refusal>,
+    ) -> Result<T, DirectoryError> {
+        let answer = answer.map_err(|refusal| self.refused(describe, refusal));
+        self.record(kind, started, answer.as_ref().err());
+        answer
+    }
+
+    fn refused(&self, describe: impl Fn() -> String, refusal: Refusal) -> DirectoryError {
+        match refusal {
+            Refusal::Final(error) => self.operation_error(describe(), error),
+            Refusal::Nowhere(failures) => self.unavailable(failures),
+        }
     }
 
     pub(crate) fn operation_error(&self, operation: String, error: Error) -> DirectoryError {
@@ -367,108 +317,8 @@ impl Servers {
     }
 }
 
-/// Errors by which a server is there, but may not be trusted with what would be sent.
-fn is_untrusted(error: &Error) -> bool {
-    matches!(error, Error::Tls { .. } | Error::StartTls { .. } | Error::TlsSettings { .. } | Error::Plaintext { .. })
-}
-
-/// Why a read came to nothing.
-enum Refusal {
-    Final(Error),
-    Nowhere(Vec<(Arc<Server>, Failure)>),
-}
-
-/// A read at one server; once more on a new connection when the one at hand turns out to be closed.
-async fn attempt<T, F, Fut>(server: Arc<Server>, operation: &F) -> Result<T, Attempt>
-where
-    F: Fn(Connection) -> Fut,
-    Fut: Future<Output = Result<T, Error>>,
-{
-    let mut again = true;
-    loop {
-        let lease = match server.shared().await {
-            Ok(lease) => lease,
-            Err(failure) => {
-                note(&server, &failure);
-                return Err(Attempt::Failed(server, failure));
-            }
-        };
-        let error = match operation(lease.connection().clone()).await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        if error.is_connection_lost() {
-            server.retire(&lease);
-        }
-        match judge(&error) {
-            Verdict::Reconnect if std::mem::take(&mut again) => {}
-            Verdict::Reconnect | Verdict::Down => {
-                let failure = Failure::from(error);
-                server.mark_down(&failure);
-                return Err(Attempt::Failed(server, failure));
-            }
-            Verdict::Elsewhere => return Err(Attempt::Failed(server, error.into())),
-            Verdict::Final => return Err(Attempt::Final(error)),
-        }
-    }
-}
-
-/// A person's bind at one server; once more on a new connection when the one at hand had died idle.
-async fn bind_at(
-    server: &Arc<Server>,
-    dn: &Dn,
-    password: &SecretString,
-) -> Result<(LdapResult, Vec<Control>, Lease), Attempt> {
-    let mut fresh = false;
-    loop {
-        let lease = match server.person(fresh).await {
-            Ok(lease) => lease,
-            Err(failure) => {
-                note(server, &failure);
-                return Err(Attempt::Failed(Arc::clone(server), failure));
-            }
-        };
-        let error = match lease.connection().bind_simple(dn.as_str(), password).await {
-            Ok((result, _)) if is_busy(&result) => Error::Refused { operation: "bind", result },
-            Ok((result, controls)) => {
-                lease.keep();
-                return Ok((result, controls, lease));
-            }
-            Err(error) => error,
-        };
-        match judge(&error) {
-            Verdict::Reconnect if lease.reused && !fresh => fresh = true,
-            Verdict::Reconnect | Verdict::Down => {
-                let failure = Failure::from(error);
-                server.mark_down(&failure);
-                return Err(Attempt::Failed(Arc::clone(server), failure));
-            }
-            Verdict::Elsewhere => return Err(Attempt::Failed(Arc::clone(server), error.into())),
-            Verdict::Final => return Err(Attempt::Final(error)),
-        }
-    }
-}
-
-/// A server that could not be connected to is down; one that refused the service account answers, and
-/// remembers that by itself.
-fn note(server: &Arc<Server>, failure: &Failure) {
-    if let Failure::Ldap(error) = failure
-        && !matches!(**error, Error::Plaintext { .. } | Error::TlsSettings { .. })
-    {
-        server.mark_down(failure);
-    }
-}
-
 fn silence(after: Duration) -> Failure {
     Error::Timeout { operation: "waiting for an answer", after }.into()
-}
-
-/// Busy and unavailable are no answers: another server may have one.
-pub(crate) fn not_busy(operation: &'static str, outcome: SearchOutcome) -> Result<SearchOutcome, Error> {
-    if is_busy(&outcome.result) {
-        return Err(Error::Refused { operation, result: outcome.result });
-    }
-    Ok(outcome)
 }
 
 /// A read of the root DSE (RFC 4512, 5.1).

@@ -6,7 +6,8 @@
 //!
 //! Never follows a bind, a change or a page of a paged search.
 
-use super::{Attempt, Server, Servers, attempt, not_busy};
+use super::attempt::{Attempt, read_at};
+use super::{Server, Servers, not_busy};
 use crate::reach::{in_scope, is_inside, percent_decode};
 use bindery_ldap::{Dn, LdapUrl, ResultCode, Scheme, Scope, SearchOutcome, SearchRequest};
 use futures::future::BoxFuture;
@@ -139,7 +140,7 @@ impl Servers {
                 let request = target.request.clone();
                 async move { not_busy("search", connection.search(request).await?) }
             };
-            match tokio::time::timeout_at(budget.until, attempt(Arc::clone(&server), &ask)).await {
+            match tokio::time::timeout_at(budget.until, read_at(Arc::clone(&server), &ask)).await {
                 Ok(Ok(mut outcome)) => {
                     let Target { base, request, .. } = target;
                     outcome.entries.retain(|entry| entry.dn().map_or(true, |dn| in_scope(&dn, &base, request.scope)));
