@@ -7,11 +7,13 @@
 //! Nothing in here decides what an entry is worth: that is for [`rules`](crate::rules) and
 //! [`reconcile`](crate::reconcile). And nothing in here is remembered of an error.
 
+mod again;
 mod apart;
 mod brakes;
 mod broken;
 mod changes;
 mod doubt;
+mod follower;
 mod groups;
 mod incremental;
 mod index;
@@ -25,6 +27,7 @@ mod outcome;
 mod people;
 mod recent;
 mod removal;
+mod removing;
 mod renames;
 mod report;
 mod rosters;
