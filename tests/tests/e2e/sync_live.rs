@@ -25,6 +25,14 @@ async fn status(client: &Client, server: &Serving) -> u16 {
     client.get(server.url("/api/v1/me")).send().await.unwrap().status().as_u16()
 }
 
+async fn signed_in<const N: usize>(server: &Serving, names: [&str; N]) -> [Client; N] {
+    let mut clients = Vec::new();
+    for name in names {
+        clients.push(sign_in(server, name).await);
+    }
+    clients.try_into().unwrap()
+}
+
 /// Waits until a session is refused, and says how long that took.
 async fn refused(client: &Client, server: &Serving, patience: Duration) -> Duration {
     let began = Instant::now();
@@ -35,7 +43,13 @@ async fn refused(client: &Client, server: &Serving, patience: Duration) -> Durat
     began.elapsed()
 }
 
-/// Waits until a change of the directory has arrived: the feed is followed.
+/// Waits until the feed is followed: a change of the directory arrives.
+async fn changes_arrive(slapd: &Slapd, bindery: &Bindery) {
+    slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
+    arrives(bindery, "ann", "new@example.test").await;
+}
+
+/// Waits until a change of the directory has arrived.
 async fn arrives(bindery: &Bindery, name: &str, mail: &str) {
     let began = Instant::now();
     while user(bindery, name)["email"] != mail {
@@ -65,10 +79,8 @@ async fn slapd_pushes() {
     let servers = [format!("ldap://127.0.0.1:{}", proxy.port())];
     let bindery = corp(&slapd).servers(&servers).table("access", access).table("sync", LIVE).bindery();
     let server = bindery.serve();
-    let (ann, bob, carol) =
-        (sign_in(&server, "ann").await, sign_in(&server, "bob").await, sign_in(&server, "carol").await);
-    slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
-    arrives(&bindery, "ann", "new@example.test").await;
+    let [ann, bob, carol] = signed_in(&server, ["ann", "bob", "carol"]).await;
+    changes_arrive(&slapd, &bindery).await;
 
     slapd.ldapmodify(&disabled("bob"));
     refused(&bob, &server, PROMISED).await;
@@ -101,10 +113,8 @@ async fn what_live_holds_waits_for_somebody_to_look() {
     let limit = format!("{LIVE}\nremoval_limit = {{ count = 1, percent = 100 }}");
     let bindery = corp(&slapd).table("sync", &limit).bindery();
     let server = bindery.serve();
-    let (bob, carol, eve) =
-        (sign_in(&server, "bob").await, sign_in(&server, "carol").await, sign_in(&server, "eve").await);
-    slapd.ldapmodify(&mail(&person("ann"), "first@example.test"));
-    arrives(&bindery, "ann", "first@example.test").await;
+    let [bob, carol, eve] = signed_in(&server, ["bob", "carol", "eve"]).await;
+    changes_arrive(&slapd, &bindery).await;
     slapd.ldapdelete(&person("bob"));
     refused(&bob, &server, PROMISED).await;
     slapd.ldapdelete(&person("carol"));
@@ -129,9 +139,8 @@ async fn an_account_ends_by_itself() {
     let mut slapd = Slapd::builder().syncprov().start();
     let bindery = corp(&slapd).table("sync", LIVE).bindery();
     let server = bindery.serve();
-    let (ann, bob) = (sign_in(&server, "ann").await, sign_in(&server, "bob").await);
-    slapd.ldapmodify(&mail(&person("ann"), "first@example.test"));
-    arrives(&bindery, "ann", "first@example.test").await;
+    let [ann, bob] = signed_in(&server, ["ann", "bob"]).await;
+    changes_arrive(&slapd, &bindery).await;
     let date = std::process::Command::new("date").args(["-u", "-d", "+6 seconds", "+%Y%m%d%H%M%SZ"]).output().unwrap();
     let end = String::from_utf8(date.stdout).unwrap();
     slapd.ldapmodify(&format!(
@@ -154,9 +163,8 @@ async fn slapd_is_polled() {
     let slapd = Slapd::start();
     let bindery = corp(&slapd).table("sync", &format!("{LIVE}\npoll = \"200ms\"")).bindery();
     let server = bindery.serve();
-    let (ann, bob) = (sign_in(&server, "ann").await, sign_in(&server, "bob").await);
-    slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
-    arrives(&bindery, "ann", "new@example.test").await;
+    let [ann, bob] = signed_in(&server, ["ann", "bob"]).await;
+    changes_arrive(&slapd, &bindery).await;
     slapd.ldapmodify(&disabled("bob"));
     refused(&bob, &server, PROMISED).await;
     assert_eq!(status(&ann, &server).await, 200);
@@ -190,7 +198,7 @@ async fn ds389_tells_of_changes() {
 
     bindery.configure(&corp().table("sync", &format!("{limit}\n{LIVE}")).toml());
     let serving = bindery.serve();
-    let (dave, zoe) = (sign_in(&serving, "dave").await, sign_in(&serving, "zoe").await);
+    let [dave, zoe] = signed_in(&serving, ["dave", "zoe"]).await;
     server.ldapmodify(&mail(&person("bob"), "bob2@example.test"));
     arrives(&bindery, "bob", "bob2@example.test").await;
     server.ldapmodify(&format!(
@@ -210,9 +218,8 @@ async fn another_replica_refuses_and_takes_over() {
     let store = format!("[store]\nurl = \"{}\"", Postgres::start().database());
     let bindery = corp(&slapd).table("sync", LIVE).also(&store).bindery();
     let replicas = [bindery.serve(), bindery.serve()];
-    let (ann, bob) = (sign_in(&replicas[0], "ann").await, sign_in(&replicas[0], "bob").await);
-    slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
-    arrives(&bindery, "ann", "new@example.test").await;
+    let [ann, bob] = signed_in(&replicas[0], ["ann", "bob"]).await;
+    changes_arrive(&slapd, &bindery).await;
     for replica in &replicas {
         assert_eq!(status(&ann, replica).await, 200);
         assert_eq!(status(&bob, replica).await, 200);

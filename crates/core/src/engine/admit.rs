@@ -32,6 +32,18 @@ pub(crate) struct Entering<'a> {
     pub(crate) known: Option<&'a UserState>,
 }
 
+impl<'a> Entering<'a> {
+    /// An entry that a service account read, with nobody there to give a password or a name.
+    pub(crate) fn read(
+        source: &'a ActiveSource,
+        person: &'a Person,
+        reader: &'a Reader,
+        read_at: DateTime<Utc>,
+    ) -> Self {
+        Self { source, person, reader, accepted: None, typed: None, read_at, known: None }
+    }
+}
+
 /// Somebody who was let in, all of it written.
 pub(crate) struct Admitted {
     pub(crate) admission: Admission,

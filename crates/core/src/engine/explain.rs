@@ -146,15 +146,7 @@ impl Engine {
                 let read_at = self.now();
                 let (source, person) = self.find_in(&sources, &names).await?;
                 let reader = Reader::service();
-                let entering = Entering {
-                    source: &source,
-                    person: &person,
-                    reader: &reader,
-                    accepted: None,
-                    typed: Some(name),
-                    read_at,
-                    known: None,
-                };
+                let entering = Entering { typed: Some(name), ..Entering::read(&source, &person, &reader, read_at) };
                 self.explain_person(&entering).await
             }
         }

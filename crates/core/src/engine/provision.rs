@@ -47,15 +47,7 @@ impl Engine {
             Route::Sources { sources, names, .. } => self.find_in(&sources, &names).await?,
         };
         let reader = Reader::service();
-        let entering = Entering {
-            source: &source,
-            person: &person,
-            reader: &reader,
-            accepted: None,
-            typed: Some(name),
-            read_at,
-            known: None,
-        };
+        let entering = Entering { typed: Some(name), ..Entering::read(&source, &person, &reader, read_at) };
         let admitted = self.admit(entering, &|_: &Admission, _: &mut Plan| None).await?;
         Ok(self.view(admitted.admission.user()).await?)
     }

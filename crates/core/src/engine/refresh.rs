@@ -136,16 +136,7 @@ impl Engine {
             Err(error) => return Err(Rejection::unavailable(chain(&error)).at(slug, Some(&link.dn))),
         };
         let reader = Reader::service();
-        let entering = Entering {
-            source: &source,
-            person: &person,
-            reader: &reader,
-            accepted: None,
-            typed: None,
-            read_at,
-            known: None,
-        };
-        self.admit(entering, &|_: &Admission, _: &mut Plan| None).await
+        self.admit(Entering::read(&source, &person, &reader, read_at), &|_: &Admission, _: &mut Plan| None).await
     }
 }
 

@@ -28,6 +28,13 @@ fn follow(world: &World) -> JoinHandle<()> {
     tokio::spawn(async move { engine.keep_in_sync().await })
 }
 
+/// A company that a run has read as a whole and that is followed from there.
+async fn followed(world: World) -> (World, JoinHandle<()>) {
+    sync(&world, FULL).await;
+    let following = follow(&world);
+    (world, following)
+}
+
 async fn stop(world: &World, following: JoinHandle<()>) {
     world.engine.stop_syncing();
     following.await.unwrap();
@@ -101,9 +108,7 @@ async fn removals_of_an_hour_count_together_whoever_follows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_removed_in_doubt_counts_together_with_what_was_before() {
     let limit = "removal_limit = { count = 2, percent = 100 }\n";
-    let world = World::with(&format!("{LIVE}{limit}")).await;
-    sync(&world, FULL).await;
-    let following = follow(&world);
+    let (world, following) = followed(World::with(&format!("{LIVE}{limit}")).await).await;
     for uid in ["leo", "zoe"] {
         world.delete(&[dn(uid)]).await;
         until("the removal arrives", || async { !active(&world, uid).await }).await;
@@ -128,9 +133,8 @@ async fn what_is_removed_in_doubt_counts_together_with_what_was_before() {
 /// A run by hand or by schedule is no way around the limit either, unless somebody has looked or the hour is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_live_holds_no_other_run_carries_out() {
-    let world = World::with(&format!("{LIVE}removal_limit = {{ count = 1, percent = 100 }}\n{MIRROR}")).await;
-    sync(&world, FULL).await;
-    let following = follow(&world);
+    let (world, following) =
+        followed(World::with(&format!("{LIVE}removal_limit = {{ count = 1, percent = 100 }}\n{MIRROR}")).await).await;
     world.delete(&[dn("leo")]).await;
     until("the removal arrives", || async { !active(&world, "leo").await }).await;
     world.delete(&[dn("zoe")]).await;
@@ -213,9 +217,7 @@ impl EventHandler for Addresses {
 async fn what_was_told_before_a_run_is_not_written_over_it() {
     let addresses = Arc::new(Addresses::default());
     let setup = Setup { source: format!("{LIVE}{MIRROR}"), handlers: vec![addresses.clone()], ..Setup::default() };
-    let world = World::new(setup).await;
-    sync(&world, FULL).await;
-    let following = follow(&world);
+    let (world, following) = followed(World::new(setup).await).await;
     mail(&world, "leo", "first@larkspur.example").await;
     let (engine, source) = (world.engine.clone(), world.engine.source("larkspur").unwrap());
     let (go_on, wait) = std::sync::mpsc::channel::<()>();
@@ -246,9 +248,7 @@ async fn what_was_told_before_a_run_is_not_written_over_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_hang_as_they_do_in_the_directory() {
-    let world = World::with(&format!("{LIVE}{MIRROR}")).await;
-    sync(&world, FULL).await;
-    let following = follow(&world);
+    let (world, following) = followed(World::with(&format!("{LIVE}{MIRROR}")).await).await;
     let base = bindery_demo_directory::company::GROUPS_DN;
     world.edit(&format!("dn: cn=sales,{base}\nchangetype: modify\nadd: member\nmember: cn=contractors,{base}\n")).await;
     let store = world.engine.store();
@@ -389,9 +389,7 @@ async fn after_an_outage_it_follows_again_within_five_seconds() {
 /// Those that went with a group are no reason to hold what is removed later on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_with_a_group_does_not_count_for_an_hour() {
-    let world = World::with(&format!("{LIVE}{MIRROR}")).await;
-    sync(&world, FULL).await;
-    let following = follow(&world);
+    let (world, following) = followed(World::with(&format!("{LIVE}{MIRROR}")).await).await;
     let is_in = async |uid: &str, group: &str| world.user(uid).await.unwrap().in_group(group);
     world.delete(&[format!("cn=all-staff,{}", company::GROUPS_DN)]).await;
     until("the group goes", || async { !is_in("ann", "all-staff").await }).await;
@@ -432,9 +430,7 @@ impl EventHandler for Fragile {
 async fn a_follower_that_the_app_makes_panic_begins_again() {
     let fragile = Arc::new(Fragile::default());
     let setup = Setup { source: LIVE.to_owned(), handlers: vec![fragile.clone()], ..Setup::default() };
-    let world = World::new(setup).await;
-    sync(&world, FULL).await;
-    let following = follow(&world);
+    let (world, following) = followed(World::new(setup).await).await;
     mail(&world, "zoe", "before@larkspur.example").await;
     fragile.0.store(true, Ordering::SeqCst);
     world.set("zoe", "mail", "after@larkspur.example").await;
