@@ -192,10 +192,14 @@ fn a_run_that_takes_too_long() {
     let slapd = Slapd::builder().syncprov().ldif(&crowd(200)).start();
     let proxy = FaultProxy::new(slapd.port());
     let servers = [format!("ldap://127.0.0.1:{}", proxy.port())];
-    let timeouts = "timeouts = { connect = \"5s\", operation = \"20s\", sync = \"2s\" }\npage_size = 10";
-    let corp = corp(&slapd).servers(&servers).keys(timeouts).table("sync", "removed = \"delete\"");
-    let bindery = corp.bindery();
+    let corp = |longest: &str| {
+        let timeouts = format!("timeouts = {{ connect = \"5s\", operation = \"20s\", sync = \"{longest}\" }}");
+        let keys = format!("{timeouts}\npage_size = 10");
+        corp(&slapd).servers(&servers).keys(&keys).table("sync", "removed = \"delete\"").toml()
+    };
+    let bindery = Bindery::new(&corp("60s"));
     completed(&sync(&bindery, &[]));
+    bindery.configure(&corp("2s"));
     slapd.ldapdelete(&person("u200"));
     proxy.delay(Duration::from_millis(120));
     for arguments in [&["--full"][..], &["--full", "--dry-run"], &["--allow-removals"]] {
@@ -204,5 +208,6 @@ fn a_run_that_takes_too_long() {
         assert_eq!((&run["users"]["deleted"], &run["would_remove"]), (&0.into(), &serde_json::json!([])), "{run}");
     }
     proxy.delay(Duration::ZERO);
+    bindery.configure(&corp("60s"));
     assert_eq!(completed(&sync(&bindery, &["--full"]))["users"]["deleted"], 1);
 }
