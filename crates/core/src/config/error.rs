@@ -37,7 +37,7 @@ pub enum ErrorKind {
     Invalid,
     /// A key that must be there.
     Missing,
-    /// Two keys that exclude each other, or two sources that claim one name.
+    /// Keys that do not go together, or two sources that claim one name.
     Conflict,
     /// A value that was to come from the environment, a file or a command, and did not.
     Unavailable,

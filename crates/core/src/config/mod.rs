@@ -47,6 +47,19 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     values::duration(text)
 }
 
+/// Which of the known names somebody most likely meant who typed another one, if any is near enough.
+///
+/// ```
+/// use bindery_core::config::meant;
+///
+/// let sources = ["corp".to_owned(), "branch".to_owned()];
+/// assert_eq!(meant("Corq", &sources).as_deref(), Some("corp"));
+/// assert_eq!(meant("elsewhere", &sources), None);
+/// ```
+pub fn meant(typed: &str, known: &[String]) -> Option<String> {
+    reader::meant(typed, known)
+}
+
 /// Every key that is known, dotted from the top, in the order of the alphabet; `NAME` stands for the name of a source.
 ///
 /// What the user names (fields, flags, groups) is not in it, nor are the keys of tables that stand for one value.

@@ -176,6 +176,22 @@ fn nearest(key: &str, known: &[String]) -> Option<(String, bool)> {
     Some((best.clone(), meant))
 }
 
+/// What stands behind a word, without regard to case; or what was expected, and which word may be meant.
+fn one_of<'a, T>(text: &str, choices: &'a [T], word: impl Fn(&T) -> &str) -> Result<&'a T, String> {
+    if let Some(found) = choices.iter().find(|one| word(one).eq_ignore_ascii_case(text)) {
+        return Ok(found);
+    }
+    let known: Vec<String> = choices.iter().map(|one| word(one).to_owned()).collect();
+    let listed: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
+    let meant = meant(text, &known).map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default();
+    Err(format!("expected one of {}{meant}", listed.join(", ")))
+}
+
+/// The known name that a mistyped one most likely stands for, if any is near enough.
+pub(super) fn meant(typed: &str, known: &[String]) -> Option<String> {
+    nearest(typed, known).filter(|(_, near)| *near).map(|(name, _)| name)
+}
+
 /// One table being read. It may be absent: then every key is.
 pub(super) struct Section<'a> {
     pub(super) context: &'a Context<'a>,
@@ -333,29 +349,14 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// One of a few words.
+    /// One of a few words, without regard to case.
     pub(super) fn choice<T: Clone>(&self, key: &str, choices: &[(&str, T)]) -> Option<Spot<T>> {
-        self.parsed(key, |text| {
-            let found = choices.iter().find(|(word, _)| *word == text);
-            found.map(|(_, value)| value.clone()).ok_or_else(|| {
-                let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-                format!("expected one of {}", words.join(", "))
-            })
-        })
+        self.parsed(key, |text| one_of(text, choices, |(word, _)| word).map(|(_, value)| value.clone()))
     }
 
-    /// One of a few words, without regard to case, as it is written.
+    /// The same, as it is written.
     pub(super) fn word(&self, key: &str, words: &[&str]) -> Option<Spot<String>> {
-        self.parsed(key, |text| {
-            if words.iter().any(|word| word.eq_ignore_ascii_case(text)) {
-                return Ok(text.to_owned());
-            }
-            let known: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-            let listed: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-            let nearest = nearest(text, &known).filter(|(_, meant)| *meant);
-            let nearest = nearest.map(|(word, _)| format!("; did you mean \"{word}\"?")).unwrap_or_default();
-            Err(format!("expected one of {}{nearest}", listed.join(", ")))
-        })
+        self.parsed(key, |text| one_of(text, words, |word| word).map(|_| text.to_owned()))
     }
 
     /// A local file's path; a relative one lies beside the configuration file.

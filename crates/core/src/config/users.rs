@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bindery_directory::settings::{DnTemplate, UserSettings};
 use bindery_directory::{Dn, Filter, Scope};
 
+use super::error::ErrorKind;
 use super::reader::Section;
 use super::source::{self, Basis};
 use super::{fields, values};
@@ -33,7 +34,7 @@ pub(super) fn read(section: &Section<'_>, basis: &Basis<'_>) -> Read {
     {
         let problem =
             "makes DNs of a length that none in users.base_dn and users.scope has; write the DN out to its end";
-        section.context.invalid(&template.at, problem);
+        section.context.error(&template.at, ErrorKind::Conflict, problem);
     }
     let unique_id = section.parsed("unique_id", values::attribute).map(|it| it.value);
     let settings = base_dn.zip(filter).map(|(base_dn, filter)| UserSettings {

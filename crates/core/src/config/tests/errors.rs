@@ -1,7 +1,12 @@
 //! Each kind of mistake, and the words it is told in.
 
+use bindery_directory::settings::{Members, Nested};
+use bindery_store::{Flags, Profile};
+use uuid::Uuid;
+
 use super::{LEAST, parse, wrong};
 use crate::config::{ErrorKind, Place};
+use crate::engine::UserView;
 
 /// One mistake each. A text without a section of its own goes under `[sources.corp]`.
 const MISTAKES: &[(&str, &str)] = &[
@@ -94,6 +99,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("a mirror of nothing", "[sources.corp.groups]\nmirror = 'yes'"),
     ("a mirror with an unknown key", "[sources.corp.groups]\nmirror = { without = ['a'] }"),
     ("a bad choice", "[sources.corp.provisioning]\nupdate = 'sometimes'"),
+    ("a mistyped choice", "[sources.corp.groups]\nnested = 'walks'"),
     ("a bad refresh", "[sources.corp.provisioning]\nrefresh_after = 'daily'"),
     (
         "a page that is not there",
@@ -171,10 +177,72 @@ fn a_bad_value_in_the_defaults_is_told_though_every_source_has_its_own() {
     assert!(parse(bound).is_ok(), "{:?}", parse(bound).err());
 }
 
+/// What is missing from the defaults, and what in them goes with nothing but what a source adds, is no mistake by itself.
+#[test]
+fn what_the_sources_complete_is_no_mistake_in_the_defaults() {
+    let source = |slug: &str, keys: &str| format!("[sources.{slug}]\nservers = ['ldaps://h']\n{keys}\n");
+    let elsewhere = "users.base_dn = 'ou=people,dc=example,dc=com'";
+    let template = "[defaults]\nbase_dn = 'dc=example,dc=com'\n[defaults.users]\nscope = 'one'\n\
+                    dn_template = 'uid={user},ou=people,dc=example,dc=com'\n";
+    let external = "[defaults]\nbase_dn = 'dc=x'\n[defaults.bind]\nmethod = 'external'\n\
+                    [sources.a]\nservers = ['ldapi:///run/ldapi']\n";
+    let live = "[defaults]\nbase_dn = 'dc=x'\n[defaults.users]\ndn_template = 'uid={user},dc=x'\n\
+                [defaults.bind]\nmethod = 'as-user'\n[defaults.sync]\nlive = true\nschedule = '0 2 * * *'\n";
+    let bound = "bind = { method = 'simple', dn = 'cn=svc', password = 'x' }";
+    for complete in [
+        format!("{template}{}{}", source("a", elsewhere), source("b", elsewhere)),
+        external.to_owned(),
+        format!("{live}{}{}", source("a", bound), source("b", "sync = { live = false, schedule = 'off' }")),
+    ] {
+        assert!(parse(&complete).is_ok(), "{complete}\n{:?}", parse(&complete).err());
+    }
+    // Who adds nothing is told.
+    for (incomplete, told) in [
+        (format!("{template}{}", source("a", "")), "defaults.users.dn_template: makes DNs of a length"),
+        (external.replace("ldapi:///run/ldapi", "ldaps://h"), "defaults.bind.method: needs a client certificate"),
+        (format!("{live}{}", source("a", "")), "defaults.sync.live: needs a service account"),
+    ] {
+        let errors = wrong(&incomplete);
+        assert!(errors.contains(told), "{incomplete}\n{errors}");
+    }
+}
+
+#[test]
+fn choices_are_words_in_any_case() {
+    let groups = |keys: &str| {
+        let source = "[sources.a]\nservers = ['ldaps://h']\nbase_dn = 'dc=x'\n[sources.a.groups]\n";
+        parse(&format!("{source}{keys}"))
+    };
+    let config = groups("nested = 'NONE'\nmembers = 'MEMBER'").unwrap();
+    assert_eq!(config.sources[0].directory.groups.nested, Nested::None);
+    assert_eq!(config.sources[0].directory.groups.members, Members::OfGroup("MEMBER".to_owned()));
+}
+
+/// Every key that a user without flags has, whoever adds one.
+fn keys_of_a_user() -> Vec<String> {
+    let view = UserView {
+        id: Uuid::nil(),
+        username: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        email: String::new(),
+        display_name: String::new(),
+        flags: Flags::default(),
+        path: String::new(),
+        profile: Profile::default(),
+        groups: Vec::new(),
+        permissions: Vec::new(),
+        link: None,
+    };
+    serde_json::to_value(view).unwrap().as_object().unwrap().keys().cloned().collect()
+}
+
 #[test]
 fn a_flag_is_not_called_like_a_key_of_a_user() {
     let source = "[sources.a]\nservers = ['ldaps://h']\nbase_dn = 'dc=x'\n[sources.a.flags]\n";
-    for name in ["id", "username", "email", "groups", "link", "path"] {
+    let names = keys_of_a_user();
+    assert!(names.contains(&"path".to_owned()) && names.contains(&"link".to_owned()), "{names:?}");
+    for name in names {
         let told = wrong(&format!("{source}{name} = 'Staff'"));
         assert!(told.starts_with(&format!("bindery.toml:5: sources.a.flags.{name}: ")), "{told}");
     }
