@@ -62,6 +62,7 @@ impl ActiveSource {
         Terms {
             source: &self.slug,
             provisioning: &self.rules.provisioning,
+            users: &self.directory.settings().users,
             parent: self.rules.parent.as_deref(),
             admit: false,
             fingerprint: None,

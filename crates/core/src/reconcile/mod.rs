@@ -7,6 +7,7 @@ mod fingerprint;
 mod flags;
 mod groups;
 mod refusal;
+mod taken;
 mod target;
 mod unlink;
 
@@ -21,6 +22,7 @@ pub use unlink::unlink;
 use crate::Reason;
 use crate::rules::{Decision, LinkExisting, Provisioning, Refused, Step, fold};
 use bindery_directory::Person;
+use bindery_directory::settings::UserSettings;
 use bindery_store::{
     Change, EntityKind, Expected, Field, Link, NewUser, Owner, Plan, Snapshot, SnapshotRequest, UserState,
 };
@@ -36,6 +38,8 @@ pub struct Terms<'a> {
     pub source: &'a str,
     /// `[sources.NAME.provisioning]`.
     pub provisioning: &'a Provisioning,
+    /// `[sources.NAME.users]`: what people sign in as.
+    pub users: &'a UserSettings,
     /// `groups.parent`.
     pub parent: Option<&'a str>,
     /// Whether this lets somebody in: then a user who stays inactive is refused. A sync keeps their data true all the same.
@@ -140,7 +144,7 @@ pub fn reconcile(
         decision: Some(Box::new(decision.clone())),
         ..Refused::new(reason, Step::Reconcile, detail)
     };
-    let target = target::find(terms, decision, snapshot).map_err(refused)?;
+    let target = target::find(terms, person, decision, snapshot).map_err(refused)?;
     let (state, standing) = match target {
         Target::New => (None, Standing::Created),
         Target::Adopted(state) => (Some(state), Standing::Adopted),

@@ -1,8 +1,9 @@
 //! Whom an entry is: by its link first, never by name or mail alone unless the configuration says so.
 
-use super::{Terms, fields, username_key};
+use super::{Terms, fields, taken, username_key};
 use crate::Reason;
 use crate::rules::{Decision, LinkExisting, Update};
+use bindery_directory::Person;
 use bindery_store::{Snapshot, UserState};
 
 /// The user that an entry becomes.
@@ -18,7 +19,12 @@ pub(super) enum Target<'a> {
 
 type Objection = (Reason, String);
 
-pub(super) fn find<'a>(terms: Terms<'_>, decision: &Decision, snapshot: &'a Snapshot) -> Result<Target<'a>, Objection> {
+pub(super) fn find<'a>(
+    terms: Terms<'_>,
+    person: &Person,
+    decision: &Decision,
+    snapshot: &'a Snapshot,
+) -> Result<Target<'a>, Objection> {
     // The rules see to it, but an event handler may have changed it since.
     if username_key(&decision.username).is_empty() {
         return Err((Reason::MissingAttribute, "the username is empty".to_owned()));
@@ -35,7 +41,8 @@ pub(super) fn find<'a>(terms: Terms<'_>, decision: &Decision, snapshot: &'a Snap
         terms.provisioning.update == Update::Always && state.user.username_key != username_key(&decision.username)
     });
     if takes_name && let Some(holder) = &snapshot.by_username {
-        return Err(taken(terms, decision, holder, own.is_some()));
+        let stranger = own.is_none().then_some(person);
+        return Err((Reason::AccountConflict, taken::in_words(terms, decision, holder, stranger)));
     }
     if own.is_none() && !terms.provisioning.create {
         let detail = format!(
@@ -70,50 +77,5 @@ fn adoptable<'a>(
                 (found, _) => Ok(found),
             }
         }
-    }
-}
-
-/// Who has the name, and what can be done about it by those who know whether it is one person or two.
-fn taken(terms: Terms<'_>, decision: &Decision, holder: &UserState, has_account: bool) -> Objection {
-    let (name, source) = (quoted(&holder.user.username), terms.source);
-    let whose = match holder.links.first() {
-        None => "a local account".to_owned(),
-        Some(link) => format!("an account linked to {} of the source {}", link.dn, link.source),
-    };
-    let same_person = match holder.links.first() {
-        // An account of their own cannot become another one.
-        _ if has_account => String::new(),
-        None => format!("if it is the same person's, run `bindery user link {name} {source}`; "),
-        Some(link) => format!(
-            "if it is the same person's, run `bindery user unlink {name} {}`, `bindery user link {name} {source}` and \
-             `bindery user activate {name}`; ",
-            link.source
-        ),
-    };
-    let detail = format!(
-        "the name {} belongs to {whose}; {same_person}if nobody needs that account any more, run `bindery user delete \
-         {name}`; else one of them needs another name in the directory, which `bindery sync` takes over",
-        decision.username
-    );
-    (Reason::AccountConflict, detail)
-}
-
-/// A name as a shell takes it for one word: somebody may copy it from a message.
-fn quoted(name: &str) -> String {
-    if name.chars().all(|one| one.is_alphanumeric() || "._-@".contains(one)) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_name_is_one_word_to_a_shell() {
-        assert_eq!(quoted("ann.o-hara@example"), "ann.o-hara@example");
-        assert_eq!(quoted("o'hara; reboot"), r"'o'\''hara; reboot'");
     }
 }

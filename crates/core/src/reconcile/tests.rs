@@ -3,9 +3,11 @@
 use super::*;
 use crate::rules::testing::{ann, dn, template};
 use crate::rules::{AccessRuling, FieldValue, FlagRuling, GroupGrant, Update};
+use bindery_directory::{Filter, Scope};
 use bindery_store::{Cause, Deactivation, Flags, GroupRef, GroupState, Membership, User};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 mod digest;
 mod fields;
@@ -24,8 +26,17 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
 }
 
+static USERS: LazyLock<UserSettings> = LazyLock::new(|| UserSettings {
+    base_dn: vec![dn("dc=example")],
+    scope: Scope::Subtree,
+    filter: Filter::present("objectClass"),
+    login_attributes: vec!["uid".to_owned()],
+    dn_template: None,
+    unique_id: "entryUUID".to_owned(),
+});
+
 fn terms(provisioning: &Provisioning) -> Terms<'_> {
-    Terms { source: SOURCE, provisioning, parent: None, admit: true, fingerprint: None }
+    Terms { source: SOURCE, provisioning, users: &USERS, parent: None, admit: true, fingerprint: None }
 }
 
 fn field(value: impl Into<Value>) -> FieldValue {

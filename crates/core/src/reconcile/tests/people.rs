@@ -107,6 +107,23 @@ fn nobody_takes_a_name_that_is_somebody_elses() {
     conflict(world.plan_as(Terms { source: "other", ..terms(&provisioning) }, &successor, &decision()));
 }
 
+/// Whoever reads it may have two who swapped names before them: nothing is destroyed that the next run puts right.
+#[test]
+fn a_conflict_says_first_what_mends_itself() {
+    let provisioning = Provisioning::default();
+    let told = |source: &str| {
+        let mut world = World::default();
+        world.run(Terms { source, ..terms(&provisioning) }, &decision()).unwrap();
+        let successor = Person { unique_id: "another entry".into(), ..ann(&[]) };
+        world.plan_as(terms(&provisioning), &successor, &decision()).unwrap_err().detail
+    };
+    let words = told(SOURCE);
+    let place = |part: &str| words.find(part).unwrap_or_else(|| panic!("{part}: {words}"));
+    assert!(place("the next run of sync passes this one on") < place("`bindery user unlink ann corp`"), "{words}");
+    assert!(place("`bindery user unlink ann corp`") < place("`bindery user link ann corp Ann`"), "{words}");
+    assert!(!told("other").contains("passes"), "no run of one source frees what another one gave");
+}
+
 #[test]
 fn nobody_is_made_without_a_name() {
     for name in ["", " ", "\u{3000}"] {
