@@ -2,7 +2,7 @@
 
 use crate::cli::Cli;
 use crate::exit::Failure;
-use bindery_core::config::{Config, Environment};
+use bindery_core::config::{self, Config, Environment};
 use bindery_core::engine::ActiveSource;
 use bindery_core::{Engine, SystemClock, SystemEntropy};
 use bindery_store::Store;
@@ -34,19 +34,43 @@ pub(crate) async fn open(cli: &Cli) -> Result<(Config, Engine), Failure> {
 
 /// A source by its slug, or a failure that names those there are.
 pub(crate) fn source(engine: &Engine, slug: &str) -> Result<Arc<ActiveSource>, Failure> {
-    engine.source(slug).ok_or_else(|| {
-        let sources = engine.sources();
-        let known: Vec<_> = sources.iter().map(|source| source.slug.as_str()).collect();
-        Failure::usage(format!("no source is called {slug:?}; configured: {}", known.join(", ")))
-    })
+    engine.source(slug).ok_or_else(|| no_source(slug, engine.sources().iter().map(|source| source.slug.as_str())))
+}
+
+/// No source is called that.
+pub(crate) fn no_source<'a>(slug: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let known: Vec<String> = known.map(str::to_owned).collect();
+    Failure::usage(format!("no source is called {slug:?}; configured: {}{}", known.join(", "), meant(slug, &known)))
+}
+
+/// No source of the file is called that, and whether one of the store is, nobody can tell.
+pub(crate) fn no_source_of_the_file(config: &Config, slug: &str, store: &Failure) -> Failure {
+    let known: Vec<String> = config.sources.iter().map(|source| source.slug.clone()).collect();
+    let there = match known.as_slice() {
+        [] => "there is none".to_owned(),
+        [one] => format!("there is {one}"),
+        several => format!("there are {}{}", several.join(", "), meant(slug, several)),
+    };
+    Failure::unavailable(format!(
+        "no source of the file is called {slug:?} ({there}); the store could not be asked: {}",
+        store.message()
+    ))
+}
+
+fn meant(slug: &str, known: &[String]) -> String {
+    config::meant(slug, known).map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
 /// A source for work that needs nothing but its directory. One of the file needs no store.
 pub(crate) async fn directory(cli: &Cli, slug: &str) -> Result<Arc<ActiveSource>, Failure> {
     let config = config(cli)?;
-    match config.sources.iter().find(|source| source.slug == slug) {
-        Some(own) => Ok(Arc::new(ActiveSource::new(own))),
-        None => source(&engine(&config).await?, slug),
+    if let Some(own) = config.sources.iter().find(|source| source.slug == slug) {
+        return Ok(Arc::new(ActiveSource::new(own)));
+    }
+    match engine(&config).await {
+        Ok(engine) => source(&engine, slug),
+        Err(failure) if failure.is_unavailable() => Err(no_source_of_the_file(&config, slug, &failure)),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -298,6 +298,25 @@ fn a_store_that_cannot_be_opened_is_unavailable() {
 }
 
 #[test]
+fn a_sync_without_a_store_says_what_was_asked_for_and_that_nothing_was_done() {
+    let install = Install::new();
+    let text = "[sources.corp]\nservers = ['ldaps://127.0.0.1:1']\nbase_dn = 'dc=x'\n";
+    std::fs::write(install.path().join("bindery.toml"), text).unwrap();
+    std::fs::create_dir(install.path().join("bindery.db")).unwrap();
+    let said = |more: &[&str]| {
+        let line = [&["sync", "corp"], more].concat();
+        String::from_utf8(install.command(&line).assert().code(3).get_output().stdout.clone()).unwrap()
+    };
+    for (more, mode) in [(&[][..], "incremental"), (&["--full"], "full"), (&["--allow-removals"], "full")] {
+        let run: Value = serde_json::from_str(&said(&[more, &["--format", "json"]].concat())).unwrap();
+        assert_eq!((&run["mode"], &run["reason"]), (&mode.into(), &"store".into()), "{run}");
+        assert_eq!(run["id"], "00000000-0000-0000-0000-000000000000");
+    }
+    let text = said(&[]);
+    assert!(text.contains("Nothing was read or written.") && !text.contains("Run it again"), "{text}");
+}
+
+#[test]
 fn an_unknown_source_is_a_usage_error_that_names_those_there_are() {
     let install = Install::new();
     let text = "[sources.corp]\nservers = ['ldaps://127.0.0.1:1']\nbase_dn = 'dc=x'\n";

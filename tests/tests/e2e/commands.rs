@@ -160,7 +160,12 @@ fn directory() {
     let storeless = Corp::new(&slapd).table("users", PEOPLE).also(nowhere).bindery();
     assert_eq!(storeless.run(&["directory", "search", "corp", "(uid=ann)"]).code, 0);
     assert_eq!(storeless.run_with(&["directory", "modify", "corp"], &change).code, 1, "read_only");
-    assert_eq!(storeless.run(&["directory", "search", "corq", "(uid=ann)"]).code, 3, "it may be one of the store's");
+    for command in [&["directory", "search", "corq", "(uid=ann)"][..], &["sync", "corq"]] {
+        let mistyped = storeless.run(command);
+        assert_eq!((mistyped.code, mistyped.stdout.as_str()), (3, ""), "it may be one of the store's: {mistyped:?}");
+        let first = "bindery: no source of the file is called \"corq\" (there is corp); the store could not be asked: ";
+        assert!(mistyped.stderr.contains(first) && mistyped.stderr.contains("no/such/folder"), "{mistyped:?}");
+    }
 }
 
 /// Tokens are shown once, and listed without their secret.

@@ -219,7 +219,9 @@ fn removal_limit_holds_until_it_is_allowed() {
     }
     assert_eq!(user(&bindery, "ann")["email"], "new@example.test", "everything else is applied");
     let text = bindery.run(&["sync", "corp"]);
-    for words in ["held: removal_limit", "HELD REMOVAL", "frank", "--allow-removals"] {
+    for words in
+        ["held: removal_limit", "HELD REMOVAL", "frank", "live has removed in the last hour", "--allow-removals"]
+    {
         assert!(text.stdout.contains(words), "{words}: {}", text.stdout);
     }
     let dry = completed(&sync(&bindery, &["--allow-removals", "--dry-run"]));

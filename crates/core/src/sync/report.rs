@@ -265,8 +265,9 @@ impl SyncRun {
     }
 
     /// A run that could not begin, because the store did not answer: it is kept nowhere, and has no ID.
-    pub fn without_store(source: &str, dry_run: bool, error: String) -> Self {
-        let mut run = Self::begin(Uuid::nil(), source, dry_run);
+    /// `mode` is what was asked for.
+    pub fn without_store(source: &str, mode: Mode, dry_run: bool, error: String) -> Self {
+        let mut run = Self { mode, ..Self::begin(Uuid::nil(), source, dry_run) };
         run.end(SyncOutcome::Failed, SyncReason::Store);
         run.error(error);
         run

@@ -44,10 +44,8 @@ pub(crate) async fn run(cli: &Cli, arguments: &Arguments) -> Result<Exit, Failur
 /// The sources to look at: one, or all.
 fn wanted<'a>(config: &'a Config, slug: Option<&str>) -> Result<Vec<&'a SourceConfig>, Failure> {
     let Some(slug) = slug else { return Ok(config.sources.iter().collect()) };
-    config.source(slug).map(|source| vec![source]).ok_or_else(|| {
-        let known: Vec<_> = config.sources.iter().map(|source| source.slug.as_str()).collect();
-        Failure::usage(format!("no source is called {slug:?}; configured: {}", known.join(", ")))
-    })
+    let known = || config.sources.iter().map(|source| source.slug.as_str());
+    config.source(slug).map(|source| vec![source]).ok_or_else(|| context::no_source(slug, known()))
 }
 
 /// Looks at each server of a source by itself, then at the pool that is left of it.

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::{context, output};
 use bindery_core::Engine;
 use bindery_core::engine::ActiveSource;
-use bindery_core::sync::{SyncOutcome, SyncRequest, SyncRun};
+use bindery_core::sync::{Mode, SyncOutcome, SyncRequest, SyncRun};
 use clap::Args;
 use serde::Serialize;
 use std::sync::Arc;
@@ -26,6 +26,13 @@ pub(crate) struct Arguments {
     /// Carry out removals that a run has held. Never overrides an incomplete read.
     #[arg(long)]
     allow_removals: bool,
+}
+
+impl Arguments {
+    /// How much is to be read: whoever allows removals has everything looked at.
+    fn mode(&self) -> Mode {
+        if self.full || self.allow_removals { Mode::Full } else { Mode::Incremental }
+    }
 }
 
 /// Every source, one after the other.
@@ -51,11 +58,17 @@ pub(crate) async fn run(cli: &Cli, arguments: &Arguments) -> Result<Exit, Failur
         Ok(engine) => engine,
         // What a script reads is the same wherever the outage is.
         Err(failure) if failure.is_unavailable() => {
-            let failed = |slug: &str| SyncRun::without_store(slug, arguments.dry_run, failure.message().to_owned());
+            let failed = |slug: &str| {
+                SyncRun::without_store(slug, arguments.mode(), arguments.dry_run, failure.message().to_owned())
+            };
             let known = config.sources.iter().map(|source| source.slug.as_str());
             let wanted = |slug: &&str| arguments.source.as_ref().is_none_or(|wanted| wanted == slug);
             let runs: Vec<SyncRun> = known.filter(wanted).map(failed).collect();
-            return if runs.is_empty() { Err(failure) } else { report(cli, arguments, runs) };
+            return match &arguments.source {
+                Some(slug) if runs.is_empty() => Err(context::no_source_of_the_file(&config, slug, &failure)),
+                None if runs.is_empty() => Err(failure),
+                _ => report(cli, arguments, runs),
+            };
         }
         Err(failure) => return Err(failure),
     };

@@ -91,8 +91,9 @@ fn next_step(run: &SyncRun) -> Option<String> {
     let source = &run.source;
     Some(match run.reason? {
         SyncReason::RemovalLimit => format!(
-            "More would be removed than [sources.{source}.sync] removal_limit allows. Nothing of what is listed was \
-             removed. If it is right: bindery sync {source} --allow-removals"
+            "More would be removed than [sources.{source}.sync] removal_limit allows, where what live has removed in the \
+             last hour counts as well. Nothing of what is listed was removed. If it is right: bindery sync {source} \
+             --allow-removals"
         ),
         SyncReason::ChangedSearch => format!(
             "Base, scope, filter, unique ID or service account have changed, and those listed are no longer found. If \
@@ -102,6 +103,10 @@ fn next_step(run: &SyncRun) -> Option<String> {
              missing; a size limit is raised for the service account on the server."
             .to_owned(),
         SyncReason::Directory => format!("See bindery check {source} for each server."),
+        // A run that could not begin has no ID.
+        SyncReason::Store if run.id.is_nil() => {
+            "Nothing was read or written. See the error about the store.".to_owned()
+        }
         SyncReason::Store | SyncReason::LostLease => "What was written is whole. Run it again.".to_owned(),
         SyncReason::Timeout => format!(
             "What was written is whole, and the next run goes on from there. See [sources.{source}] timeouts.sync."
