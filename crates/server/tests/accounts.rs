@@ -213,6 +213,48 @@ fn a_table_is_imported_too() {
     assert_eq!(install.json(&["user", "show", "bob"])["is_active"], true);
 }
 
+/// What a directory gave is the directory's to take: as a membership or a flag by hand it would stay for good.
+#[test]
+fn what_a_directory_may_have_given_is_not_imported() {
+    let shown = |name: &str, link: Value| {
+        serde_json::json!({
+            "id": "0190a0a0-0000-7000-8000-000000000000", "username": name, "first_name": "A", "last_name": "B",
+            "email": "", "display_name": "", "path": "Lyon/people", "profile": {"room": "12"}, "is_active": name != "gone",
+            "is_staff": true, "is_superuser": false, "groups": ["Editors"], "permissions": ["blog.change_post"],
+            "link": link,
+        })
+    };
+    let link =
+        serde_json::json!({"source": "corp", "unique_id": "1", "dn": "uid=x", "last_seen": "2026-01-01T00:00:00Z"});
+    let file = serde_json::json!([
+        shown("ann", link.clone()),
+        shown("gone", link),
+        shown("local", Value::Null),
+        {"username": "other", "groups": ["Editors"]},
+    ]);
+    for (authorizes, local) in [(false, serde_json::json!(["Editors"])), (true, serde_json::json!([]))] {
+        let install = Install::new();
+        let text = format!("[sign_in]\nauthorize_local_users = {authorizes}\n");
+        std::fs::write(install.path().join("bindery.toml"), text).unwrap();
+        std::fs::write(install.path().join("users.json"), file.to_string()).unwrap();
+        let report = install.json(&["user", "import", "users.json"]);
+        let details: Vec<&str> =
+            report["users"].as_array().unwrap().iter().map(|row| row["detail"].as_str().unwrap()).collect();
+        assert_eq!((&report["created"], &report["failed"]), (&4.into(), &0.into()), "{report}");
+        assert!(details[0].starts_with("without groups and flags") && details[1] == details[0], "{details:?}");
+        assert_eq!((details[2].is_empty(), details[3]), (!authorizes, ""), "{details:?}");
+
+        let ann = install.json(&["user", "show", "ann"]);
+        assert_eq!((&ann["groups"], &ann["is_staff"]), (&serde_json::json!([]), &false.into()), "{ann}");
+        assert_eq!((&ann["path"], &ann["profile"]["room"]), (&"Lyon/people".into(), &"12".into()), "{ann}");
+        let active = |name| install.json(&["user", "show", name])["is_active"].clone();
+        assert_eq!([active("ann"), active("gone")], [true, false], "who was shut out stays out");
+        let own = install.json(&["user", "show", "local"]);
+        assert_eq!((&own["groups"], &own["is_staff"]), (&local, &true.into()), "{own}");
+        assert_eq!(install.json(&["user", "show", "other"])["groups"], serde_json::json!(["Editors"]));
+    }
+}
+
 #[test]
 fn groups_hold_people_and_permissions() {
     let install = Install::new();

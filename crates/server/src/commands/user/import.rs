@@ -63,7 +63,7 @@ struct Row {
     record: usize,
     username: String,
     action: Action,
-    /// Why, where it failed.
+    /// Why it failed, or what was left out.
     detail: String,
 }
 
@@ -81,10 +81,21 @@ struct Report {
 struct Person {
     user: NewUser,
     groups: BTreeSet<String>,
+    /// What of the record is not taken over, in words; empty where that is nothing.
+    left_out: String,
+}
+
+/// Under which settings records are read.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// `sign_in.lowercase_usernames`.
+    pub(super) lowercase: bool,
+    /// `sign_in.authorize_local_users`.
+    pub(super) authorizes: bool,
 }
 
 /// Runs it.
-pub(super) async fn run(engine: &Engine, import: &Import, lowercase: bool, output: Format) -> Result<Exit, Failure> {
+pub(super) async fn run(engine: &Engine, import: &Import, terms: Terms, output: Format) -> Result<Exit, Failure> {
     let records = records(import)?;
     let mut seen = BTreeSet::new();
     let (mut rows, mut people) = (Vec::with_capacity(records.len()), Vec::new());
@@ -95,7 +106,7 @@ pub(super) async fn run(engine: &Engine, import: &Import, lowercase: bool, outpu
             action: Action::Failed,
             detail: String::new(),
         };
-        match person(record, lowercase) {
+        match person(record, terms) {
             Err(detail) => row.detail = detail,
             Ok(person) if !seen.insert(person.user.username_key.clone()) => {
                 "the file has somebody of that name already".clone_into(&mut row.detail);
@@ -105,6 +116,7 @@ pub(super) async fn run(engine: &Engine, import: &Import, lowercase: bool, outpu
             }
             Ok(person) => {
                 row.action = Action::Created;
+                row.detail.clone_from(&person.left_out);
                 people.push((index, person));
             }
         }
@@ -160,7 +172,8 @@ fn plan(engine: &Engine, person: &Person) -> Plan {
 }
 
 fn describe(report: &Report) -> String {
-    let worth = report.users.iter().filter(|row| row.action != Action::Created || report.dry_run);
+    let worth =
+        report.users.iter().filter(|row| row.action != Action::Created || report.dry_run || !row.detail.is_empty());
     let rows: Vec<Vec<String>> = worth
         .map(|row| {
             let action = format!("{:?}", row.action).to_lowercase();
@@ -263,12 +276,45 @@ fn from_json(text: &str) -> Result<Vec<Map<String, Value>>, String> {
 const IGNORED: [&str; 8] =
     ["id", "pk", "last_login", "date_joined", "user_permissions", "permissions", "link", "created_at"];
 
+/// What a directory may have given somebody. By hand it would stay when the directory takes it back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Nothing,
+    /// Live groups of a local account: `user show` lists them like those that people gave.
+    Groups,
+    /// The user is linked: groups, and every flag.
+    Rights,
+}
+
+impl Given {
+    /// Only what `user show` writes has a link, which is null for a local account.
+    fn of(record: &Map<String, Value>, terms: Terms) -> Self {
+        match record.get("link") {
+            Some(Value::Null) if terms.authorizes => Self::Groups,
+            None | Some(Value::Null) => Self::Nothing,
+            Some(_) => Self::Rights,
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Groups => "without the groups: some may be live ones of a directory",
+            Self::Rights => {
+                "without groups and flags: a directory may have given them, and gives them again once the user is linked"
+            }
+        }
+    }
+}
+
 /// Somebody, from fields by name; what has no field of its own here goes into the profile.
-fn person(record: &Map<String, Value>, lowercase: bool) -> Result<Person, String> {
+fn person(record: &Map<String, Value>, terms: Terms) -> Result<Person, String> {
     let name = record.get("username").and_then(Value::as_str).unwrap_or_default();
-    let (username, username_key) = super::username(name, lowercase)?;
+    let (username, username_key) = super::username(name, terms.lowercase)?;
+    let given = Given::of(record, terms);
     let mut person = Person { user: NewUser { username, username_key, ..NewUser::default() }, ..Person::default() };
     let user = &mut person.user;
+    let mut left_out = false;
     for (name, value) in record.iter().filter(|(name, _)| !IGNORED.contains(&name.as_str())) {
         match name.as_str() {
             "username" => {}
@@ -281,13 +327,20 @@ fn person(record: &Map<String, Value>, lowercase: bool) -> Result<Person, String
             "display_name" => user.display_name = text(name, value)?,
             "path" => user.path = text(name, value)?,
             "password" => user.password_hash = hash(value)?,
-            "groups" => person.groups = group_names(value)?,
+            "groups" if given == Given::Nothing => person.groups = group_names(value)?,
+            "groups" => left_out |= !group_names(value)?.is_empty(),
             "profile" => {
                 let Value::Object(fields) = value else { return Err("profile is no object".to_owned()) };
                 user.profile.extend(fields.clone());
             }
             flag if flag.starts_with("is_") => {
-                user.flags.insert(flag.to_owned(), truth(name, value)?);
+                let value = truth(name, value)?;
+                // Whoever was shut out stays out.
+                if value && given == Given::Rights {
+                    left_out |= flag != "is_active";
+                } else {
+                    user.flags.insert(flag.to_owned(), value);
+                }
             }
             secret if secret.to_lowercase().contains("passw") => {
                 return Err(format!("{secret} looks like a password; a hash belongs into the field password"));
@@ -297,6 +350,9 @@ fn person(record: &Map<String, Value>, lowercase: bool) -> Result<Person, String
                 user.profile.insert(name.clone(), value.clone());
             }
         }
+    }
+    if left_out {
+        given.in_words().clone_into(&mut person.left_out);
     }
     Ok(person)
 }

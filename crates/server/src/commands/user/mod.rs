@@ -118,7 +118,12 @@ pub(crate) async fn run(cli: &Cli, command: &Command) -> Result<Exit, Failure> {
         Command::Delete(it) => {
             change(engine, &it.name, |state| Ok(Plan::from(vec![Change::DeleteUser { user: state.user.id }]))).await
         }
-        Command::Import(it) => import::run(engine, it, config.sign_in.lowercase_usernames, output).await,
+        Command::Import(it) => {
+            let settings = &config.sign_in;
+            let terms =
+                import::Terms { lowercase: settings.lowercase_usernames, authorizes: settings.authorize_local_users };
+            import::run(engine, it, terms, output).await
+        }
     }
 }
 
