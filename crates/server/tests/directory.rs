@@ -118,6 +118,28 @@ fn a_refused_service_bind_and_a_foreign_certificate_are_findings() {
     assert_eq!(ended.json()["sources"][0]["servers"][0]["tls"]["state"], "failed");
 }
 
+/// A new password crosses nothing that could be read along, and so nobody can change theirs.
+#[test]
+fn password_changes_over_a_plain_connection_are_a_finding() {
+    let slapd = Slapd::start();
+    let write_back = "[sources.corp.passwords]\nwrite_back = true\n";
+    let plain = [slapd.ldaps_url(), slapd.url()];
+    let ended = Install::with_servers(&slapd, &plain, "sync-secret", write_back).json(&["check"]);
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    let report = ended.json();
+    let findings = report["sources"][0]["findings"].as_array().unwrap();
+    let told = findings[0].as_str().unwrap();
+    assert!(findings.len() == 1 && told.contains("write_back") && told.contains(&slapd.url()), "{report}");
+    for (servers, more) in [
+        (vec![slapd.ldaps_url()], write_back.to_owned()),
+        (vec![slapd.url()], format!("tls.starttls = true\n{write_back}")),
+        (vec![slapd.url()], String::new()),
+    ] {
+        let ended = Install::with_servers(&slapd, &servers, "sync-secret", &more).json(&["check"]);
+        assert_eq!(ended.code, 0, "{more}: {}{}", ended.stdout, ended.stderr);
+    }
+}
+
 #[test]
 fn silence_is_unavailable_only_when_nobody_answers() {
     let slapd = Slapd::start();

@@ -171,7 +171,7 @@ impl Checked {
         Self {
             source: source.slug.clone(),
             answered: servers.iter().any(|server| server.answered),
-            findings: servers.iter().flat_map(ServerReport::findings).collect(),
+            findings: servers.iter().flat_map(ServerReport::findings).chain(unchangeable(source)).collect(),
             servers: servers.iter().map(Server::from).collect(),
             pool: pool.iter().map(Pooled::from).collect(),
         }
@@ -191,6 +191,18 @@ impl Checked {
             .collect();
         format!("source {}\n{}", self.source, table(&columns, &rows))
     }
+}
+
+/// Password changes that are configured and can never work: a new password crosses nothing that could be read along, not
+/// even loopback.
+fn unchangeable(source: &SourceConfig) -> Option<String> {
+    let (mut servers, tls) = (source.directory.servers.iter(), &source.directory.tls);
+    let plain = servers.find(|url| url.scheme.as_str() == "ldap" && !tls.starttls);
+    let server = plain.filter(|_| source.passwords.write_back)?;
+    Some(format!(
+        "passwords.write_back is on, and nobody can change their password: {server} is not protected; use ldaps://, or set \
+         tls.starttls"
+    ))
 }
 
 impl Server {
