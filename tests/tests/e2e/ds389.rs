@@ -94,6 +94,8 @@ fn password_policy() {
     let unknown = bindery.explain("expired");
     assert_eq!((unknown.code, &unknown.value()["outcome"]), (0, &"signed_in".into()), "{unknown:?}");
     assert!(unknown.value()["notes"][0].as_str().unwrap().contains("passwordExpirationTime"), "{unknown:?}");
+    let text = bindery.run(&["explain", "expired"]).stdout;
+    assert!(text.lines().any(|line| line.starts_with("note ") && line.contains("passwordExpirationTime")), "{text}");
     assert_eq!(bindery.explain("ann").value()["notes"], serde_json::json!([]));
     server.ldapmodify(&format!(
         "dn: oid=1.3.6.1.4.1.42.2.27.9.5.8,cn=features,cn=config\nchangetype: modify\nadd: aci\n\
