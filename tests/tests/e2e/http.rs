@@ -341,6 +341,26 @@ async fn change_password() {
     assert_eq!(post(&server.client(), &server, "ann", "brand new 1").await.status(), 200);
 }
 
+/// Why a password could not be changed is for whoever keeps the server: the visitor learns that it could not.
+#[tokio::test]
+async fn a_password_that_could_not_be_changed_leaves_the_reason_in_the_log() {
+    let slapd = Slapd::start();
+    let bindery = corp(&slapd).table("passwords", "write_back = true").bindery();
+    let server = bindery.serve();
+    let client = server.client();
+    sign_in(&client, &server, "ann").await;
+    let body =
+        json!({ "old_password": "ann-secret", "new_password": "brand new 1", "new_password_again": "brand new 1" });
+    let answer = client.post(server.url("/password")).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let answer = answer.text().await.unwrap();
+    assert!(!answer.contains(&slapd.url()), "{answer}");
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("a password could not be changed")).unwrap_or_default();
+    assert!(line.contains("without protection") && line.contains("corp"), "{log}");
+    assert!(!log.contains("ann-secret") && !log.contains("brand new"), "{log}");
+}
+
 /// SIGTERM ends gracefully; a bad file at SIGHUP keeps the old configuration.
 #[tokio::test]
 async fn reload_and_stop() {

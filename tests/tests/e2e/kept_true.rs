@@ -28,17 +28,37 @@ async fn status(client: &Client, server: &Serving) -> u16 {
     client.get(server.url("/api/v1/me")).send().await.unwrap().status().as_u16()
 }
 
-/// W5: "never" asks nobody again; an age asks once it is over, and not before.
+/// W5: "never" asks nobody again; an age asks once it is over, and not before. Whatever the others inherit would say otherwise.
 #[tokio::test]
 async fn people_are_read_again_by_their_age() {
-    for (age, read) in [("never", false), ("1h", false), ("1ms", true)] {
+    for (age, inherited, read) in [("never", "1ms", false), ("1h", "1ms", false), ("1ms", "never", true)] {
         let slapd = Slapd::start();
-        let bindery = corp(&slapd).table("provisioning", &format!("refresh_after = \"{age}\"")).bindery();
+        let bindery = corp(&slapd)
+            .table("provisioning", &format!("refresh_after = \"{age}\""))
+            .also(&format!("[defaults.provisioning]\nrefresh_after = \"{inherited}\""))
+            .bindery();
         let server = bindery.serve();
         let ann = sign_in(&server, "ann", "ann-secret").await;
         slapd.ldapmodify(&format!("dn: {}\nchangetype: modify\nreplace: sn\nsn: Bowyer\n", person("ann")));
         let told: Value = ann.get(server.url("/api/v1/me")).send().await.unwrap().json().await.unwrap();
         assert_eq!(told["last_name"] == "Bowyer", read, "{age}: {told}");
+    }
+}
+
+/// A place made of attributes is where they say, at `/api/v1/me` too, and follows them.
+#[tokio::test]
+async fn a_path_follows_the_entry() {
+    let slapd = Slapd::start();
+    let bindery = Corp::new(&slapd)
+        .table("users", &format!("{PEOPLE}\npath = \"{{{{ l }}}}/people\""))
+        .table("provisioning", "refresh_after = \"1ms\"")
+        .bindery();
+    let server = bindery.serve();
+    let ann = sign_in(&server, "ann", "ann-secret").await;
+    for place in ["Bath", "Leeds"] {
+        slapd.ldapmodify(&format!("dn: {}\nchangetype: modify\nreplace: l\nl: {place}\n", person("ann")));
+        let told: Value = ann.get(server.url("/api/v1/me")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(told["path"], format!("{place}/people"), "{told}");
     }
 }
 
@@ -87,8 +107,12 @@ async fn a_changed_password_ends_sessions_once() {
     }
     assert_eq!(status(&bob, &server).await, 200);
     let ann = sign_in(&server, "ann", "ann-newer-secret").await;
-    for arguments in [["sync", "corp"], ["sync", "--full"]] {
-        assert_eq!(bindery.run(&arguments).code, 0);
+    for (arguments, mail) in [(["corp"].as_slice(), "one"), (&["corp", "--full"], "two")] {
+        // Something else has changed, so that the run decides about her.
+        let change = format!("replace: mail\nmail: {mail}@example.test\n");
+        slapd.ldapmodify(&format!("dn: {}\nchangetype: modify\n{change}", person("ann")));
+        let run = bindery.json(&[&["sync"], arguments].concat()).value();
+        assert_eq!((&run["outcome"], &run["users"]["updated"]), (&"completed".into(), &1.into()), "{run}");
         assert_eq!(status(&ann, &server).await, 200, "once per change: {arguments:?}");
     }
 }

@@ -179,8 +179,8 @@ impl Drop for Demo {
 async fn demo() {
     use std::io::BufRead;
     let (_demo, stdout) = Demo::start(&[]);
-    let told = stdout.lines().map_while(Result::ok).find(|line| line.contains("http://"));
-    assert!(told.is_some_and(|line| line.contains("http://localhost:")));
+    let told: Vec<String> = stdout.lines().map_while(Result::ok).take_while(|line| !line.contains("Ctrl-C")).collect();
+    assert!(told.iter().any(|line| line.contains("http://localhost:")), "{told:?}");
 
     let (_demo, stdout) = Demo::start(&["--format", "json"]);
     let report =
@@ -188,7 +188,17 @@ async fn demo() {
     let url = report["url"].as_str().unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     assert!(client.get(url).send().await.unwrap().status().is_success());
+    // Commands in another window use the same configuration, and reach the same directory.
+    let directory = report["directory"].as_str().unwrap();
+    let config = std::fs::read_to_string(report["config"].as_str().unwrap()).unwrap();
+    assert!(config.contains(&format!("servers = [\"{directory}\"]")), "{directory}: {config}");
+    std::net::TcpStream::connect(directory.strip_prefix("ldap://").unwrap()).unwrap();
     let people = report["people"].as_array().unwrap();
+    for person in people {
+        let row = ["username", "password"].map(|key| person[key].as_str().unwrap());
+        let in_table = |line: &String| line.split_whitespace().take(2).eq(row);
+        assert!(told.iter().any(in_table), "{person}: {told:?}");
+    }
     let mut ends = std::collections::BTreeSet::new();
     for person in people {
         let answer = client.post(format!("{url}/login")).json(person).send().await.unwrap();

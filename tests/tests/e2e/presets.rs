@@ -5,8 +5,8 @@ use bindery_tests::{Bindery, Slapd};
 use crate::support::{Corp, names, refused, signed_in, user};
 
 /// J1, J4: JumpCloud's tree; the organization is all it needs besides the bind.
-#[test]
-fn jumpcloud() {
+#[tokio::test]
+async fn jumpcloud() {
     let slapd = Slapd::builder()
         .suffix("dc=jumpcloud,dc=com")
         .ldif(
@@ -50,6 +50,17 @@ fn jumpcloud() {
     assert_eq!(jane["profile"], profile);
     assert_eq!(names(&jane["groups"]), ["app"]);
     refused(&bindery.login("joe", "joe-secret"), "not_in_required_group");
+
+    // She sees them herself.
+    let server = bindery.serve();
+    let client = server.client();
+    let body = serde_json::json!({ "username": "jane", "password": "jane-secret" });
+    assert_eq!(client.post(server.url("/login")).json(&body).send().await.unwrap().status(), 200);
+    let page = client.get(server.url("/profile")).header("Accept", "text/html").send().await.unwrap();
+    let page = page.text().await.unwrap();
+    for value in ["Jane D.", "Engineer", "Leeds", "10023", "Full time", "Binder &amp; Sons", "+44 7700 900123"] {
+        assert!(page.contains(&format!(">{value}<")), "{value}: {page}");
+    }
 }
 
 /// The unique IDs of 389-DS and FreeIPA, and LLDAP's groups.

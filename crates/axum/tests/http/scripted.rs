@@ -195,7 +195,7 @@ pub fn user(username: &str) -> UserView {
         last_name: "Carter".to_owned(),
         email: "ann.carter@binder.example".to_owned(),
         display_name: "Ann Carter".to_owned(),
-        path: String::new(),
+        path: "Leeds/Publishing".to_owned(),
         flags: [("is_active", true), ("is_staff", true), ("is_superuser", false)]
             .map(|(name, set)| (name.to_owned(), set))
             .into(),

@@ -60,6 +60,7 @@ async fn me_is_the_user_or_401() {
     for key in ["id", "username", "first_name", "last_name", "email", "display_name", "is_active", "is_staff"] {
         assert!(!body[key].is_null(), "{key}");
     }
+    assert_eq!(body["path"], "Leeds/Publishing");
     assert_eq!(body["profile"]["employee_id"], "10023");
     assert_eq!(body["groups"][0], "Editors");
     assert_eq!(body["link"]["source"], "corp");
