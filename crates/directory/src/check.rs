@@ -192,7 +192,8 @@ async fn changes(inner: &Inner, connection: &Connection) -> Step {
 
 /// Whether nobody said anything: whoever accepts connections and never answers is no server.
 fn is_silence(failure: &Failure) -> bool {
-    matches!(failure, Failure::Ldap(error) if matches!(**error, Error::Timeout { .. } | Error::Closed { .. } | Error::Connect { .. }))
+    let Failure::Ldap(error) = failure else { return false };
+    matches!(**error, Error::Timeout { .. } | Error::Closed { notice: false, .. } | Error::Connect { .. })
 }
 
 /// Which step the trouble belongs to.
@@ -207,7 +208,7 @@ fn blame(report: &mut ServerReport, failure: &Failure) {
             report.connect = Step::Done("connected".to_owned());
             report.tls = why;
         }
-        Error::Malformed { .. } | Error::Refused { .. } => report.connect = why,
+        Error::Malformed { .. } | Error::Refused { .. } | Error::Closed { notice: true, .. } => report.connect = why,
         _ => {
             report.answered = false;
             report.connect = why;

@@ -230,7 +230,7 @@ impl Connection {
     pub(crate) fn fault(&self) -> Error {
         match &*self.shared.fault.borrow() {
             Some(fault) => fault.error(&self.shared.server),
-            None => Error::Closed { reason: "its task was stopped".to_owned() },
+            None => Error::Closed { reason: "its task was stopped".to_owned(), notice: false },
         }
     }
 

@@ -69,6 +69,8 @@ pub enum Error {
     Closed {
         /// By whom and why.
         reason: String,
+        /// The server said so first (Notice of Disconnection, RFC 4511, 4.4.1).
+        notice: bool,
     },
     /// The server broke the protocol.
     #[error("malformed answer from the server: {reason}")]

@@ -8,8 +8,13 @@ use std::io;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     Closed(String),
+    /// The server said that it would close it, and why.
+    Notice(String),
     Malformed(String),
-    TooLarge { size: u64, limit: usize },
+    TooLarge {
+        size: u64,
+        limit: usize,
+    },
     Tls(String),
 }
 
@@ -25,7 +30,10 @@ impl Fault {
     /// As the caller of an operation sees it.
     pub(crate) fn error(&self, server: &str) -> Error {
         match self.clone() {
-            Self::Closed(reason) => Error::Closed { reason },
+            Self::Closed(reason) => Error::Closed { reason, notice: false },
+            Self::Notice(result) => {
+                Error::Closed { reason: format!("the server gave notice of disconnection: {result}"), notice: true }
+            }
             Self::Malformed(reason) => Error::Malformed { reason },
             Self::TooLarge { size, limit } => Error::TooLarge { size, limit },
             Self::Tls(reason) => Error::Tls { server: server.to_owned(), reason },

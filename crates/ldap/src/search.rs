@@ -186,7 +186,7 @@ impl SearchStream {
             State::Running(subscription) => subscription,
             State::Done(..) => return Ok(None),
             State::Failed => {
-                return Err(Error::Closed { reason: "the search has failed before".to_owned() });
+                return Err(Error::Closed { reason: "the search has failed before".to_owned(), notice: false });
             }
         };
         let error = match subscription.next(self.deadline).await {

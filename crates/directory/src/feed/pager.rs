@@ -90,8 +90,10 @@ impl Whole {
                 Some(_) => {}
                 None => {
                     self.over = true;
-                    let (result, _) =
-                        self.stream.done().ok_or_else(|| Error::Closed { reason: "it has no end".to_owned() })?;
+                    let (result, _) = self
+                        .stream
+                        .done()
+                        .ok_or_else(|| Error::Closed { reason: "it has no end".to_owned(), notice: false })?;
                     return Ok(part(entries, references, result.clone(), true));
                 }
             }

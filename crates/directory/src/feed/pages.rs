@@ -235,7 +235,10 @@ async fn first(
         None => offers_paging(&connection).await?,
     };
     let mut pager = Pager::new(&connection, request, size, paged).await?;
-    let page = pager.next().await?.ok_or_else(|| Error::Closed { reason: "the search has no pages".to_owned() })?;
+    let page = pager
+        .next()
+        .await?
+        .ok_or_else(|| Error::Closed { reason: "the search has no pages".to_owned(), notice: false })?;
     if is_busy(&page.result) {
         return Err(Error::Refused { operation: "search", result: page.result });
     }

@@ -280,7 +280,7 @@ impl<'a> Open<'a> {
                     return Err(Error::Refused { operation: "search", result: result.clone() });
                 }
                 Some((result, controls)) => Some(Message::Done(result.clone(), control::find::<SyncDone>(controls)?)),
-                None => return Err(Error::Closed { reason: "the search has no end".to_owned() }),
+                None => return Err(Error::Closed { reason: "the search has no end".to_owned(), notice: false }),
             },
         })
     }

@@ -171,7 +171,7 @@ impl Driver {
             return Err(Fault::malformed("message 0 that is no unsolicited notification"));
         };
         if outcome.name.as_deref().is_none_or(|name| name == NOTICE_OF_DISCONNECTION) {
-            return Err(Fault::closed(format!("the server gave notice of disconnection: {}", outcome.result)));
+            return Err(Fault::Notice(outcome.result.to_string()));
         }
         self.unsolicited += 1;
         if self.unsolicited > MAX_UNSOLICITED {

@@ -46,7 +46,7 @@ async fn a_notice_of_disconnection_ends_everything_with_its_reason() {
     let active_directory = [tlv(0x78, &tail(52)), tlv(0x8a, name)].concat();
     for notice in [proper, active_directory] {
         match answered_with(message(0, &notice)).await {
-            Err(Error::Closed { reason }) => {
+            Err(Error::Closed { reason, notice: true }) => {
                 assert!(reason.contains("disconnection") && reason.contains("restarting"), "{reason}");
             }
             other => panic!("{other:?}"),

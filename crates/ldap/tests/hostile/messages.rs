@@ -111,7 +111,7 @@ async fn an_end_in_the_middle_of_a_message_is_no_result() {
     })
     .await;
     let error = server.connect().await.search(everyone()).await.unwrap_err();
-    assert!(matches!(&error, Error::Closed { reason } if reason.contains("middle")), "{error}");
+    assert!(matches!(&error, Error::Closed { reason, notice: false } if reason.contains("middle")), "{error}");
 }
 
 #[tokio::test]
