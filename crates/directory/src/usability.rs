@@ -7,14 +7,16 @@ use crate::reach::describe;
 use crate::servers::{Servers, is_busy};
 use crate::{DirectoryError, Person};
 use bindery_ldap::control::{self, AccountUsable};
-use bindery_ldap::{Connection, Control, Error, Filter, Scope, SearchItem, SearchRequest};
+use bindery_ldap::{Connection, Control, Dn, Error, Filter, Scope, SearchItem, SearchRequest};
 
 /// Whether the server refuses a password for its age; `None` where it does not say.
 pub(crate) async fn password_expired(servers: &Servers, person: &Person) -> Result<Option<bool>, DirectoryError> {
     let request = SearchRequest::new(&person.dn, Scope::Base, Filter::present("objectClass"))
         .attributes(["1.1"])
         .control(Control::account_usable());
-    let read = servers.read("search", || describe(&request), |connection| read(connection, request.clone())).await?;
+    let dn = &person.dn;
+    let read =
+        servers.read("search", || describe(&request), |connection| read(connection, request.clone(), dn)).await?;
     Ok(read.map(is_expired))
 }
 
@@ -27,11 +29,13 @@ fn is_expired(usable: AccountUsable) -> bool {
     }
 }
 
-async fn read(connection: Connection, request: SearchRequest) -> Result<Option<AccountUsable>, Error> {
+async fn read(connection: Connection, request: SearchRequest, person: &Dn) -> Result<Option<AccountUsable>, Error> {
     let mut stream = connection.search_stream(request).await?;
     let mut usable = None;
     while let Some(item) = stream.next().await? {
-        if let SearchItem::Entry { controls, .. } = item {
+        if let SearchItem::Entry { entry, controls, .. } = item
+            && entry.dn().is_ok_and(|dn| dn == *person)
+        {
             usable = control::find::<AccountUsable>(&controls)?;
         }
     }
