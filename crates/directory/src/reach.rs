@@ -68,7 +68,8 @@ impl<'a> Reach<'a> {
         Ok(outcome.entries.into_iter().find(|entry| entry.dn().is_ok_and(|found| found == *dn)))
     }
 
-    /// Whether an entry has a value; any answer but busy and unavailable. References are not followed.
+    /// Whether an entry has a value; any answer but busy and unavailable. It is asked where searches found the entry;
+    /// further references are not followed.
     pub(crate) async fn compare(
         self,
         slug: &str,
@@ -84,7 +85,7 @@ impl<'a> Reach<'a> {
             Err(error) => Err(error),
         };
         match self {
-            Self::Service(servers) => servers.read("compare", operation, compare).await,
+            Self::Service(servers) => servers.read_of(dn, "compare", operation, compare).await,
             Self::Own(own) => compare(own.connection.clone()).await.map_err(|error| {
                 own.spoiled_by(&error);
                 let (slug, detail) = (slug.to_owned(), crate::error::chain(&error));

@@ -107,6 +107,24 @@ impl Servers {
         self.end(kind, started, describe, answer)
     }
 
+    /// A read of one entry by its name: where a reference led to it, of the server that has it.
+    pub(crate) async fn read_of<T, F, Fut>(
+        &self,
+        dn: &Dn,
+        kind: &'static str,
+        describe: impl Fn() -> String,
+        operation: F,
+    ) -> Result<T, DirectoryError>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let Some(server) = self.places.of(dn) else { return self.read(kind, describe, operation).await };
+        let started = Instant::now();
+        let answer = self.first_of(vec![server], |server| read_at(server, &operation)).await;
+        self.end(kind, started, describe, answer)
+    }
+
     async fn read_somewhere<T, F, Fut>(&self, operation: &F) -> Result<T, Refusal>
     where
         F: Fn(Connection) -> Fut,

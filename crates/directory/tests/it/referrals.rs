@@ -1,17 +1,21 @@
 //! References: followed to the source's own servers where `referrals` is on, and to nobody else.
 
 use crate::support::*;
-use bindery_directory::settings::DnTemplate;
+use bindery_directory::settings::{DnTemplate, Members};
 use bindery_directory::{Found, PasswordCheck, Source, SourceSettings};
-use bindery_tests::{FaultProxy, Slapd};
+use bindery_tests::{FaultProxy, Slapd, SlapdBuilder};
 
 const FAR: &str = "ou=far,ou=people";
 
 /// The server that holds `ou=far`, with `uid=fay` in it, and the service account.
 fn far() -> Slapd {
+    far_from(Slapd::builder())
+}
+
+fn far_from(builder: SlapdBuilder) -> Slapd {
     let service =
         "objectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: sync\nuserPassword: sync-secret";
-    Slapd::builder()
+    builder
         .without_people()
         .ldif(&format!(
             "dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\no: Far\ndc: example\n\n\
@@ -26,11 +30,15 @@ fn far() -> Slapd {
 
 /// The server that everybody knows, whose `ou=far` lies at that address.
 fn near(address: &str) -> Slapd {
+    near_from(Slapd::builder(), address)
+}
+
+fn near_from(builder: SlapdBuilder, address: &str) -> Slapd {
     let reference = format!(
         "dn: {FAR},{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\nou: far\nref: {address}/{FAR},{SUFFIX}\n\n\
          dn: cn=travellers,ou=groups,{SUFFIX}\nobjectClass: groupOfNames\ncn: travellers\nmember: uid=fay,{FAR},{SUFFIX}\n"
     );
-    Slapd::builder().ldif(&reference).start()
+    builder.ldif(&reference).start()
 }
 
 fn following(servers: &[&Slapd], change: impl FnOnce(&mut SourceSettings)) -> Source {
@@ -61,6 +69,20 @@ async fn people_are_found_and_bind_where_they_are() {
     let again = source.read(&fay.unique_id, Some(&fay.dn), &nothing()).await.unwrap();
     assert_eq!(again.unwrap().dn, fay.dn, "result code 10 at the name itself");
     assert!(matches!(source.find("nobody", &nothing()).await.unwrap(), Found::Nobody));
+}
+
+/// Whether somebody who shows no groups has some is for the server to say that has them.
+#[tokio::test]
+async fn who_is_in_no_group_is_compared_where_they_are() {
+    let far = far_from(Slapd::builder().memberof());
+    let near = near_from(Slapd::builder().memberof(), &far.url());
+    let source = following(&[&near, &far], |settings| settings.groups.members = Members::MemberOf);
+    let fay = person(&source, "fay").await;
+    assert_eq!(source.hides_groups(&fay).await, None);
+    let told = groups_of(&source, "fay", &[]).await;
+    assert_eq!((told.incomplete, told.groups.len()), (None, 0));
+    let bare = person(&source, "bare").await;
+    assert_eq!(source.hides_groups(&bare).await, None, "the others where they are");
 }
 
 #[tokio::test]
