@@ -27,7 +27,8 @@ impl Beyond {
         }
         let beside = |dn: &Dn| dn.parent().filter(|parent| parent.depth() > 0).unwrap_or_else(|| dn.clone());
         let mut around: Vec<Dn> = Vec::new();
-        for base in std::iter::once(settings.base_dn.clone()).chain(named.iter().map(beside)) {
+        let bases = std::iter::once(&settings.base_dn).chain(&groups.base_dn).cloned();
+        for base in bases.chain(named.iter().map(beside)) {
             if !around.iter().any(|known| base.is_within(known)) {
                 around.retain(|known| !known.is_within(&base));
                 around.push(base);
@@ -72,11 +73,21 @@ impl Beyond {
         for answer in searches.await {
             match answer {
                 Ok(dns) => level.steps.extend(dns),
-                Err(why) => level.failed.extend(self.named.iter().map(|dn| (dn.clone(), why.clone()))),
+                Err(why) => {
+                    let unknown = |dn: &Dn| (dn.clone(), looking(context.settings, dn, &why));
+                    level.failed.extend(self.named.iter().map(unknown));
+                }
             }
         }
         level
     }
+}
+
+/// What to say where groups in one that lies apart could not be looked for: it is a rule that makes anybody look there.
+pub(crate) fn looking(settings: &SourceSettings, dn: &Dn, why: &str) -> String {
+    let inside = settings.groups.base_dn.iter().any(|base| in_scope(dn, base, Scope::Subtree));
+    let lies = if inside { "does not match groups.filter" } else { "lies outside groups.base_dn" };
+    format!("looking for groups in {dn}, which a rule names and which {lies}: {why}")
 }
 
 /// What may be a step: what the source takes for a group, and what is one by its class.

@@ -7,7 +7,7 @@ use super::{Context, fold, member_of::Remembered, shown, walk::Level};
 use crate::reach::{Reach, failed, inside, shortcoming};
 use crate::{GroupSelector, Known};
 use bindery_ldap::{Dn, Entry, Filter, Scope, SearchRequest};
-use futures::future::{join, join_all};
+use futures::future::{join, join_all, try_join_all};
 use moka::future::Cache as Moka;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use std::time::Duration;
 
 /// How long anything read of a group is used again.
 const KEPT: Duration = Duration::from_secs(1);
-/// How long it counts that groups were seen to show members.
-const READABLE: Duration = Duration::from_mins(1);
 const ENTRIES: u64 = 20_000;
+/// Groups of one name asked about side by side; each of them takes a few questions.
+const SIDE_BY_SIDE: usize = 8;
 
 /// What one source remembers of groups, of what its service account may read. Errors are never in it.
 pub(crate) struct Cache {
@@ -25,7 +25,7 @@ pub(crate) struct Cache {
     pub(super) groups: Moka<String, Option<Arc<Remembered>>>,
     /// What lies right above a group.
     pub(super) above: Moka<String, Arc<Level>>,
-    /// That groups show members at all.
+    /// That groups were seen to show members.
     pub(super) readable: Moka<(), ()>,
 }
 
@@ -35,7 +35,7 @@ impl Cache {
             places: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
             groups: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
             above: Moka::builder().max_capacity(ENTRIES).time_to_live(KEPT).build(),
-            readable: Moka::builder().max_capacity(1).time_to_live(READABLE).build(),
+            readable: Moka::builder().max_capacity(1).time_to_live(KEPT).build(),
         }
     }
 }
@@ -112,13 +112,13 @@ async fn seek_name(context: Context<'_>, name: &str) -> Result<Place, Known> {
     // Side by side: in the end most groups show members, and then there is nothing more to ask.
     let showing = self::bearing(context, name, Filter::all([context.settings.groups.filter.clone(), shown]));
     let ((found, broken), (showing, unsure)) = join(bearing, showing).await;
-    let bare = found.iter().filter(|dn| !showing.contains(dn));
-    if let Some(why) = unsure.filter(|_| bare.clone().next().is_some()) {
+    let bare: Vec<&Dn> = found.iter().filter(|dn| !showing.contains(dn)).collect();
+    if let Some(why) = unsure.filter(|_| !bare.is_empty()) {
         return Err(Known::Failed(why));
     }
     // A name stands for all who bear it: one of which nobody can say who is in it is one too many.
-    for known in join_all(bare.map(|dn| shown::empty(context, dn, true))).await {
-        known?;
+    for part in bare.chunks(SIDE_BY_SIDE) {
+        try_join_all(part.iter().map(|dn| shown::empty(context, dn, true))).await?;
     }
     settled(!found.is_empty(), broken)
 }

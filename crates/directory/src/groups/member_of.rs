@@ -4,12 +4,12 @@
 //! it. One that cannot be read bears no name: it counts where a rule names it by DN, and nowhere else.
 
 use super::walk::{in_bases, primary_group};
-use super::{Beyond, Context, Gathered, MAX_LEVELS, Way, shown, steps};
+use super::{Beyond, Context, Gathered, MAX_LEVELS, Way, kind, shown, steps};
 use crate::people::MEMBER_OF;
 use crate::reach::Reach;
 use crate::settings::Nested;
 use crate::{DirectoryError, Group, GroupSelector, Person, unique_id};
-use bindery_ldap::{Dn, Entry, Filter};
+use bindery_ldap::{Dn, Entry};
 use futures::future::join_all;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ struct Asked<'a> {
 enum As {
     /// As one of the source's.
     Own,
-    /// As what a rule names outright: it is what it is, whatever the filter.
+    /// As what a rule names outright: a group of any kind, whatever the filter.
     Named,
     /// As a step to what a rule names.
     Step,
@@ -64,6 +64,7 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, selectors: &[G
     if context.settings.groups.nested == Nested::Walk {
         let (apart, unreadable) = super::apart(context, selectors).await;
         gathered.failed = unreadable;
+        gathered.apart.clone_from(&apart);
         beyond = Beyond::new(context.settings, apart);
     }
     let asked = Asked { context, named, beyond };
@@ -76,7 +77,8 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, selectors: &[G
             return gathered;
         }
     }
-    gathered.cut_short(format!("groups are nested more than {MAX_LEVELS} deep"));
+    let hidden = frontier.iter().all(|way| way.hidden);
+    gathered.fails(hidden, format!("groups are nested more than {MAX_LEVELS} deep"));
     gathered
 }
 
@@ -91,7 +93,8 @@ impl Asked<'_> {
         let mut next = Vec::new();
         for (mut way, answer) in ways.into_iter().zip(read) {
             let Some(dn) = way.path.last().cloned() else { continue };
-            let named = self.named.contains(&dn);
+            let names = self.beyond.names(&dn);
+            let named = names || !way.hidden && self.named.contains(&dn);
             let group = |names, unique_id| Group {
                 dn: dn.clone(),
                 names,
@@ -101,21 +104,23 @@ impl Asked<'_> {
             };
             match answer {
                 Ok(Some((entry, step))) => {
-                    if named || !(step || way.hidden) {
-                        gathered.add(group(entry.names.clone(), entry.unique_id.clone()));
+                    if names || !(step || way.hidden) {
+                        gathered.add(group(entry.names.clone(), entry.unique_id.clone()), way.hidden);
                     }
                     way.hidden |= step;
                     if gathered.enter(&dn, way.hidden) {
                         next.extend(entry.above.iter().map(|above| way.to(above, way.hidden)));
                     }
                     if let Some(why) = &entry.broken {
-                        gathered.cut_short(why.clone());
+                        gathered.fails(way.hidden, why.clone());
                     }
                 }
-                Ok(None) if named => gathered.add(group(vec![], None)),
+                Ok(None) if named => gathered.add(group(vec![], None), way.hidden),
                 Ok(None) => {}
-                Err(why) if named || self.context.in_base(&dn) => gathered.cut_short(why),
-                Err(why) => gathered.failed.extend(self.beyond.named().iter().map(|dn| (dn.clone(), why.clone()))),
+                Err(why) => {
+                    let counts = !way.hidden && (named || self.context.in_base(&dn));
+                    gathered.fails(!counts, why);
+                }
             }
         }
         next
@@ -162,7 +167,7 @@ async fn fetch(context: Context<'_>, dn: &Dn, as_what: As) -> Result<Option<Reme
     let settings = context.settings;
     let filter = match as_what {
         As::Own => settings.groups.filter.clone(),
-        As::Named => Filter::present("objectClass"),
+        As::Named => kind(settings),
         As::Step => steps(settings),
     };
     let entry = context.reach.entry(&settings.slug, dn, filter, &context.attributes()).await?;

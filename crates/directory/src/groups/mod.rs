@@ -9,9 +9,9 @@ mod member_of;
 mod shown;
 mod walk;
 
-pub(crate) use beyond::{Beyond, steps};
+pub(crate) use beyond::{Beyond, looking, steps};
 pub(crate) use known::Cache;
-pub(crate) use shown::{kind, unreadable};
+pub(crate) use shown::{NO_ATTRIBUTES, kind, nowhere, unreadable};
 
 use crate::reach::{Reach, in_scope};
 use crate::settings::Members;
@@ -66,8 +66,12 @@ struct Gathered {
     incomplete: Option<String>,
     /// Groups that rules name and that could not be read by themselves.
     failed: HashMap<Dn, String>,
+    /// Groups that rules name and that lie apart: what fails on a way that does not count leaves these unknown, and no others.
+    apart: Vec<Dn>,
     /// What was gone through already, and whether only by a way that does not count by itself.
     entered: HashMap<Dn, bool>,
+    /// How many of these are entered only by such a way.
+    passed: usize,
 }
 
 /// From a person's own group up to here.
@@ -86,9 +90,9 @@ impl Way {
 
 impl Gathered {
     /// Adds a group unless it is there already.
-    fn add(&mut self, group: Group) {
+    fn add(&mut self, group: Group, hidden: bool) {
         if self.groups.len() >= MAX_GROUPS {
-            self.cut_short(format!("the person is in more than {MAX_GROUPS} groups"));
+            self.fails(hidden, format!("the person is in more than {MAX_GROUPS} groups"));
         } else if self.seen.insert(group.dn.clone()) {
             self.groups.push(group);
         }
@@ -96,16 +100,31 @@ impl Gathered {
 
     /// Whether to go on from a group: not twice, as in a loop, unless the way to it counts now and did not before.
     fn enter(&mut self, dn: &Dn, hidden: bool) -> bool {
-        if self.entered.len() >= MAX_GROUPS {
-            self.cut_short(format!("the person is in more than {MAX_GROUPS} groups"));
+        let before = self.entered.get(dn).copied();
+        if before.is_some_and(|before| hidden || !before) {
             return false;
         }
-        match self.entered.get_mut(dn) {
-            None => {
-                self.entered.insert(dn.clone(), hidden);
-                true
-            }
-            Some(before) => std::mem::replace(before, *before && hidden) && !hidden,
+        let entered = if hidden { self.passed } else { self.entered.len().saturating_sub(self.passed) };
+        if entered >= MAX_GROUPS {
+            self.fails(hidden, format!("the person is in more than {MAX_GROUPS} groups"));
+            return false;
+        }
+        match (hidden, before) {
+            (true, _) => self.passed += 1,
+            (false, Some(_)) => self.passed -= 1,
+            (false, None) => {}
+        }
+        self.entered.insert(dn.clone(), hidden);
+        true
+    }
+
+    /// Remembers what is missing on a way: of one that does not count, only what lies apart can be at its end.
+    fn fails(&mut self, hidden: bool, why: String) {
+        if !hidden {
+            return self.cut_short(why);
+        }
+        for dn in &self.apart {
+            self.failed.entry(dn.clone()).or_insert_with(|| why.clone());
         }
     }
 

@@ -9,7 +9,7 @@ use crate::reach::{Reach, failed, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::{DirectoryError, Group, GroupSelector, Person, people, unique_id};
 use bindery_ldap::{Dn, Entry, Filter, Scope, SearchRequest};
-use futures::future::{join, join_all};
+use futures::future::{join, join_all, join3};
 use std::sync::Arc;
 
 /// Groups asked about side by side.
@@ -24,18 +24,18 @@ pub(super) async fn gather(context: Context<'_>, person: &Person, named: &[Group
             return gathered;
         }
     };
-    let (own, (apart, unreadable)) = join(in_bases(context, &filter), apart(context, named)).await;
+    // What is found may be found by number: that says nothing of who shows members.
+    let readable = Box::pin(shown::readable(context));
+    let (own, (apart, unreadable), readable) = join3(in_bases(context, &filter), apart(context, named), readable).await;
     gathered.failed = unreadable;
+    gathered.apart.clone_from(&apart);
     let beyond = Beyond::new(context.settings, apart);
     let (own_apart, steps) = join(at_names(context, beyond.named(), &filter), beyond.search(context, &filter)).await;
     let mut level = own;
     level.append(own_apart);
     level.append(steps);
     let frontier = level.add_to(&mut gathered, &beyond, &Way::default());
-    if frontier.is_empty()
-        && gathered.incomplete.is_none()
-        && let Err(why) = Box::pin(shown::readable(context)).await
-    {
+    if let Err(why) = readable {
         gathered.cut_short(why);
     }
     if context.settings.groups.nested == Nested::Walk {
@@ -59,7 +59,8 @@ async fn climb(context: Context<'_>, beyond: &Beyond, mut frontier: Vec<Way>, ga
         }
         frontier = next;
     }
-    gathered.cut_short(format!("groups are nested more than {MAX_LEVELS} deep"));
+    let hidden = frontier.iter().all(|way| way.hidden);
+    gathered.fails(hidden, format!("groups are nested more than {MAX_LEVELS} deep"));
 }
 
 /// What lies right above a group; from memory where the service account has just read it whole.
@@ -161,7 +162,7 @@ impl Level {
     /// Adds the groups above the end of a way, and what is missing. Answers with the ways that are new.
     fn add_to(&self, gathered: &mut Gathered, beyond: &Beyond, way: &Way) -> Vec<Way> {
         for why in &self.short {
-            gathered.cut_short(why.clone());
+            gathered.fails(way.hidden, why.clone());
         }
         gathered.failed.extend(self.failed.iter().cloned());
         let mut new = Vec::new();
@@ -169,7 +170,7 @@ impl Level {
             let on = way.to(dn, way.hidden);
             if !on.hidden || beyond.names(dn) {
                 let (path, names, unique_id) = (on.path.clone(), names.clone(), unique_id.clone());
-                gathered.add(Group { dn: dn.clone(), names, unique_id, direct: path.len() == 1, path });
+                gathered.add(Group { dn: dn.clone(), names, unique_id, direct: path.len() == 1, path }, on.hidden);
             }
             if gathered.enter(dn, on.hidden) {
                 new.push(on);

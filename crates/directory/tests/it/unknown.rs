@@ -8,7 +8,7 @@ use bindery_tests::{Ds389, Slapd};
 
 /// What is known of a group for somebody who is not in it: as sign-in asks, as sync asks, and as a check asks. All of
 /// them say the same, whatever the words.
-async fn known(source: &Source, name: &str, group: &GroupSelector) -> Known {
+pub(crate) async fn known(source: &Source, name: &str, group: &GroupSelector) -> Known {
     let asked = memberships(source, name, group).await;
     let known = asked.known.get(group).unwrap_or_else(|| panic!("{name} is in {group:?}")).clone();
     let plain = |known: &Known| match known {
@@ -21,7 +21,7 @@ async fn known(source: &Source, name: &str, group: &GroupSelector) -> Known {
 }
 
 /// Somebody's groups, which sign-in and sync agree about.
-async fn memberships(source: &Source, name: &str, group: &GroupSelector) -> Memberships {
+pub(crate) async fn memberships(source: &Source, name: &str, group: &GroupSelector) -> Memberships {
     let named = std::slice::from_ref(group);
     let asked = groups_of(&source.afresh(), name, named).await;
     let roster = source.roster(named, &mut |_| {}).await.unwrap();
@@ -45,22 +45,22 @@ fn by(members: &str, class: &str) -> impl Fn(&mut SourceSettings) + use<> {
     move |settings| (settings.groups.members, settings.groups.filter) = (members.clone(), class.clone())
 }
 
-fn posix(settings: &mut SourceSettings) {
+pub(crate) fn posix(settings: &mut SourceSettings) {
     by("memberUid", "posixGroup")(settings);
     settings.groups.member_value = MemberValue::Attribute("uid".to_owned());
     settings.groups.nested = Nested::None;
 }
 
-fn member_of(settings: &mut SourceSettings) {
+pub(crate) fn member_of(settings: &mut SourceSettings) {
     settings.groups.members = Members::MemberOf;
 }
 
-fn is_failed(known: &Known, word: &str) -> bool {
+pub(crate) fn is_failed(known: &Known, word: &str) -> bool {
     matches!(known, Known::Failed(why) if why.contains(word))
 }
 
 /// Lets the service account see everything of these entries but that attribute.
-fn hidden(target: &str, attribute: &str, level: &str) -> String {
+pub(crate) fn hidden(target: &str, attribute: &str, level: &str) -> String {
     format!("access to {target} attrs={attribute} by dn.exact=\"{}\" {level} by users read", Slapd::SYNC_DN)
 }
 

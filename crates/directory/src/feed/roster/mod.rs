@@ -35,7 +35,8 @@ pub struct Roster {
     elsewhere: Vec<Apart>,
     /// Why every group that somebody is not seen in is unknown.
     incomplete: Option<String>,
-    /// Why nobody can say that somebody who is seen in nothing is in nothing.
+    /// Why nobody can say that a group which names members does not name somebody: none is seen to name any. Under
+    /// `memberOf`, why somebody who shows no groups may be in some.
     blind: Option<String>,
     shortcomings: Vec<Shortcoming>,
     server: Option<String>,
@@ -115,12 +116,21 @@ struct Climb {
     passed: Vec<u32>,
     /// Of the latter, those that a rule names.
     named: Vec<u32>,
+    /// Why every group that is not reached is unknown.
     short: Option<String>,
+    /// Why those that lie apart are.
+    short_apart: Option<String>,
 }
 
 impl Climb {
     fn cut_short(&mut self, why: impl FnOnce() -> String) {
         self.short.get_or_insert_with(why);
+    }
+
+    /// Remembers what is missing on a way: of one that does not count, only what lies apart can be at its end.
+    fn fails(&mut self, hidden: bool, why: impl FnOnce() -> String) {
+        let short = if hidden { &mut self.short_apart } else { &mut self.short };
+        short.get_or_insert_with(why);
     }
 
     /// Adds a group unless it is there already, as in a loop, by a way that counts as much.
@@ -130,8 +140,9 @@ impl Climb {
         if hidden && before.is_ok() {
             return;
         }
-        if self.reached.len() >= MAX_GROUPS {
-            return self.cut_short(|| format!("the person is in more than {MAX_GROUPS} groups"));
+        let reached = if hidden { self.passed.len() } else { self.seen.len() };
+        if reached >= MAX_GROUPS {
+            return self.fails(hidden, || format!("the person is in more than {MAX_GROUPS} groups"));
         }
         let told = if let (true, Err(place)) = (hidden, before) {
             self.passed.insert(place, group);
@@ -170,16 +181,26 @@ impl Roster {
         let told = climb.reached.iter().enumerate().filter(|(_, reached)| reached.told);
         let groups = told.filter_map(|(at, _)| self.group(&climb.reached, at)).collect();
         let unseen = self.named.iter().filter(|named| !named.bearers.iter().any(|one| climb.tells(*one)));
-        let known = unseen.map(|named| (named.selector.clone(), named.known.clone())).collect();
+        let known = unseen.map(|named| (named.selector.clone(), self.known_to(&climb, named))).collect();
         Memberships { groups, incomplete: climb.short, known }
+    }
+
+    /// What is known of a group that somebody is not seen in.
+    fn known_to(&self, climb: &Climb, named: &Named) -> Known {
+        let apart = matches!(named.selector, GroupSelector::Dn(_))
+            && named.bearers.iter().any(|place| (self.listed..self.told).contains(&(*place as usize)));
+        match (&named.known, &climb.short_apart) {
+            (Known::Found, Some(why)) if apart => Known::Failed(why.clone()),
+            (known, _) => known.clone(),
+        }
     }
 
     /// The groups that a person is in, by their places in [`groups`](Self::groups) and then
     /// [`apart`](Self::apart), in order; and whether that is all, or [`memberships`](Self::memberships) would say
-    /// that something is missing. Costs a microsecond. The places mean something in this roster only.
+    /// that something is missing, if only for this person. Costs a microsecond. The places mean something in this roster only.
     pub fn group_ids(&self, person: &Person) -> (Vec<u32>, bool) {
         let climb = self.climb(person);
-        let whole = climb.short.is_none();
+        let whole = climb.short.is_none() && climb.short_apart.is_none();
         (climb.into_told(), whole)
     }
 
@@ -234,7 +255,8 @@ impl Roster {
     fn climb(&self, person: &Person) -> Climb {
         let mut climb = Climb { short: self.incomplete.clone(), ..Climb::default() };
         self.direct(person, &mut climb);
-        if let (true, None, Some(why)) = (climb.reached.is_empty(), &climb.short, &self.blind) {
+        // A primary group is found by its number, which says nothing of those that name their members.
+        if let (Members::OfGroup(_), Some(why)) = (&self.ties.members, &self.blind) {
             climb.cut_short(|| why.clone());
         }
         // The levels above a person's own groups; memberOf counts that one, too.
@@ -253,7 +275,8 @@ impl Roster {
                 return climb;
             }
         }
-        climb.cut_short(|| format!("groups are nested more than {MAX_LEVELS} deep"));
+        let hidden = climb.reached.get(level).is_some_and(|last| last.iter().all(|one| one.hidden));
+        climb.fails(hidden, || format!("groups are nested more than {MAX_LEVELS} deep"));
         climb
     }
 
@@ -303,9 +326,9 @@ impl Roster {
             Some(Standing::Read) => climb.add(group, through, hidden, named),
             Some(Standing::Broken(why)) => {
                 climb.add(group, through, hidden, named);
-                climb.cut_short(|| why.clone());
+                climb.fails(hidden, || why.clone());
             }
-            Some(Standing::Failed(why)) => climb.cut_short(|| why.clone()),
+            Some(Standing::Failed(why)) => climb.fails(above_hidden, || why.clone()),
             None => {}
         }
     }
