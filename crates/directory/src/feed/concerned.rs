@@ -2,13 +2,14 @@
 
 use super::GroupEntry;
 use super::about::one_position_a_search;
-use super::entries::{group, group_attributes, unfolded};
-use crate::groups::{Cache, kind, steps};
+use super::entries::{Listed, Search, Taken, group, group_attributes, unfolded};
+use super::listing::{self, Incomplete, Listing};
+use crate::groups::{Cache, NO_ATTRIBUTES, kind, nowhere, steps};
 use crate::people;
 use crate::reach::{failed, in_scope, inside, shortcoming};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
-use crate::{DirectoryError, Found, Person, Source, SourceSettings, Wanted, change, unique_id};
+use crate::{DirectoryError, Found, Person, Source, SourceSettings, Wanted, unique_id};
 use bindery_ldap::{Dn, Entry, Filter, Scope, SearchRequest};
 use futures::future::try_join_all;
 use std::sync::Arc;
@@ -64,27 +65,20 @@ fn as_apart(settings: &SourceSettings, dn: Dn, found: &Entry) -> (Apart, bool) {
 }
 
 /// Everything below a base that may be a step to a group that a rule names.
-pub(super) async fn steps_below(inner: &Inner, base: &Dn) -> Result<Vec<Apart>, DirectoryError> {
-    let settings = &inner.settings;
-    let found = change::search(inner, base, Scope::Subtree, steps(settings), &attributes(settings), 0).await?;
-    let mut read = Vec::with_capacity(found.len());
-    for entry in &found {
-        let broken = |why: String| DirectoryError::Operation {
-            slug: settings.slug.clone(),
-            operation: format!("reading the groups below {base}"),
-            detail: why,
-            source: None,
-        };
-        let dn = entry.dn().map_err(|error| broken(error.to_string()))?;
-        if !in_scope(&dn, base, Scope::Subtree) {
-            continue;
-        }
-        match as_apart(settings, dn, entry) {
-            (apart, false) => read.push(apart),
-            (apart, true) => return Err(broken(format!("the server gave only a part of the members of {}", apart.dn))),
-        }
+pub(super) fn steps_below(inner: &Arc<Inner>, base: &Dn) -> Listing<Apart> {
+    let search = Apart::search(&inner.settings, &Wanted::default());
+    listing::start(Arc::clone(inner), Search { bases: vec![base.clone()], ..search })
+}
+
+impl Listed for Apart {
+    fn search(settings: &SourceSettings, wanted: &Wanted) -> Search {
+        Search { filter: steps(settings), attributes: attributes(settings), ..GroupEntry::search(settings, wanted) }
     }
-    Ok(read)
+
+    fn take(settings: &SourceSettings, dn: Dn, entry: Entry) -> Taken<Self> {
+        let (apart, ranged) = as_apart(settings, dn, &entry);
+        Taken { entry: Some(apart), unreadable: None, short: ranged.then_some(Incomplete::SizeLimit) }
+    }
 }
 
 /// Entries read side by side.
@@ -183,19 +177,24 @@ impl Source {
     /// As [`Source::find`], and where the server gives only a part of the members of one.
     pub async fn groups_at(&self, dns: &[Dn]) -> Result<Vec<Apart>, DirectoryError> {
         self.inner.need_service_account("reading groups")?;
-        try_join_all(dns.iter().map(async |dn| match apart(&self.inner, dn).await? {
-            (apart, false) => Ok(apart),
-            (_, true) => Err(DirectoryError::Operation {
-                slug: self.inner.settings.slug.clone(),
-                operation: format!("reading the group {dn}"),
-                detail: "the server gave only a part of its members".to_owned(),
-                source: None,
-            }),
-        }))
-        .await
+        let mut groups = Vec::with_capacity(dns.len());
+        for part in dns.chunks(SIDE_BY_SIDE) {
+            let reads = part.iter().map(async |dn| match apart(&self.inner, dn).await? {
+                (apart, false) => Ok(apart),
+                (_, true) => Err(DirectoryError::Operation {
+                    slug: self.inner.settings.slug.clone(),
+                    operation: format!("reading the group {dn}"),
+                    detail: "the server gave only a part of its members".to_owned(),
+                    source: None,
+                }),
+            });
+            groups.extend(try_join_all(reads).await?);
+        }
+        Ok(groups)
     }
 
-    /// The groups among these members of others, by their keys, that lie outside `groups.base_dn`: no feed tells of them.
+    /// The groups among these members of others, by their keys, that lie outside `groups.base_dn` or do not match
+    /// `groups.filter`: no feed tells of them.
     ///
     /// # Errors
     /// As [`Source::find`].
@@ -205,18 +204,40 @@ impl Source {
             return Ok(vec![]);
         }
         let attributes = attributes(settings);
-        let bases = &settings.groups.base_dn;
-        let outside = |dn: &Dn| !bases.iter().any(|base| in_scope(dn, base, Scope::Subtree));
-        let dns: Vec<Dn> = keys.iter().filter_map(|key| Dn::parse(key).ok()).filter(outside).collect();
+        let dns: Vec<Dn> = keys.iter().filter_map(|key| Dn::parse(key).ok()).collect();
         let mut found = Vec::new();
         for part in dns.chunks(SIDE_BY_SIDE) {
             let reads = part.iter().map(async |dn| {
                 let found = self.inner.service().entry(&settings.slug, dn, steps(settings), &attributes).await?;
-                Ok::<_, DirectoryError>(found.map(|found| as_apart(settings, dn.clone(), &found).0))
+                let Some(found) = found else { return Ok(None) };
+                let told = self.is_listed(dn).await?;
+                Ok::<_, DirectoryError>((!told).then(|| as_apart(settings, dn.clone(), &found).0))
             });
             found.extend(try_join_all(reads).await?.into_iter().flatten());
         }
         Ok(found)
+    }
+
+    /// Whether a listing of the groups has that one.
+    async fn is_listed(&self, dn: &Dn) -> Result<bool, DirectoryError> {
+        let settings = &self.inner.settings;
+        if !settings.groups.base_dn.iter().any(|base| in_scope(dn, base, Scope::Subtree)) {
+            return Ok(false);
+        }
+        // Asked of the filter itself: not to match its opposite says nothing where the filter is undefined.
+        let filter = settings.groups.filter.clone();
+        let entry = self.inner.service().entry(&settings.slug, dn, filter, &[NO_ATTRIBUTES.to_owned()]).await?;
+        Ok(entry.is_some())
+    }
+
+    /// Why nobody can say that a person whose entry shows no groups is in none, under `members = "memberOf"`: their
+    /// `memberOf` is there, or may not be read. `None` where they are in none, and of whoever shows groups. Costs a
+    /// compare, or nothing.
+    pub async fn hides_groups(&self, person: &Person) -> Option<String> {
+        if !self.reads_groups_from_people() || person.entry.values(people::MEMBER_OF).next().is_some() {
+            return None;
+        }
+        nowhere(self.inner.groups_by(self.inner.service()), &person.dn).await.err()
     }
 
     /// Whether a group with that unique ID is where this source looks for groups.

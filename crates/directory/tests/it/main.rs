@@ -11,9 +11,11 @@
 mod changes;
 mod changes_389ds;
 mod changes_scripted;
+mod compares;
 mod failover;
 mod follow;
 mod groups;
+mod hidden;
 mod listing;
 mod listing_scripted;
 mod member_of;

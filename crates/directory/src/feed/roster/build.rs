@@ -1,16 +1,17 @@
 //! Puts a roster together from a listing, and from the groups that rules name and that lie elsewhere.
 
-use super::digests::{Digests, Pairs};
+use super::digests::{Digest, Digests, Pairs};
 use super::{Named, Node, Roster, Standing, Ties};
 use crate::feed::concerned;
 use crate::feed::{Apart, GroupEntry, Shortcoming, Unreadable};
-use crate::groups::{self, Beyond, fold};
+use crate::groups::{self, Beyond, fold, looking};
 use crate::settings::{MemberValue, Members, Nested};
 use crate::source::Inner;
 use crate::{DirectoryError, GroupSelector, Known, Source};
 use bindery_ldap::Dn;
 use futures::future::join_all;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 pub(super) async fn roster(
     source: &Source,
@@ -39,9 +40,9 @@ pub(super) async fn roster(
     making.look_for_members(inner).await;
     let mut known = making.elsewhere(inner, named).await;
     making.roster.told = making.roster.groups.len();
-    let beyond = making.beyond(inner, &mut known).await;
+    let steps = making.beyond(&source.inner, &mut known).await;
     let mut roster = making.finish(named, &known);
-    watch(&mut roster, beyond);
+    watch(source, &mut roster, steps).await;
     look_at_bare(inner, &mut roster).await;
     Ok(roster)
 }
@@ -133,29 +134,38 @@ impl Making {
     }
 
     /// Reads the groups on the way to those that lie apart.
-    async fn beyond(&mut self, inner: &Inner, known: &mut HashMap<Dn, Known>) -> Vec<Apart> {
-        let named = self.roster.groups.iter().skip(self.roster.listed).map(|group| group.dn.clone()).collect();
-        let beyond = Beyond::new(&inner.settings, named);
-        let mut read = Vec::new();
+    async fn beyond(&mut self, inner: &Arc<Inner>, known: &mut HashMap<Dn, Known>) -> Vec<Step> {
+        let found = |dn: &Dn| known.get(dn) == Some(&Known::Found);
+        let apart = self.roster.groups.iter().skip(self.roster.listed).map(|group| group.dn.clone());
+        let beyond = Beyond::new(&inner.settings, apart.filter(found).collect());
+        let mut steps = Vec::new();
         for base in beyond.around() {
-            match concerned::steps_below(inner, base).await {
-                Ok(found) => read.extend(found),
-                // Nobody can say who is in these by way of others.
-                Err(error) => known
-                    .values_mut()
-                    .filter(|known| **known == Known::Found)
-                    .for_each(|known| *known = Known::Failed(error.to_string())),
+            // Nobody can say who is in these by way of others.
+            if let Err(why) = self.steps(inner, base, &mut steps).await {
+                for (dn, known) in known.iter_mut().filter(|(_, known)| **known == Known::Found) {
+                    *known = Known::Failed(looking(&inner.settings, dn, &why));
+                }
             }
         }
-        read.retain(|apart| {
-            let digest = self.roster.digests.of(apart.dn.key_str());
-            let fresh = !self.roster.by_dn.contains_key(&digest);
-            if let Some(entry) = apart.entry.clone().filter(|_| fresh) {
+        steps
+    }
+
+    /// Reads those below a base, page by page: there may be as many of them as there are groups at all.
+    async fn steps(&mut self, inner: &Arc<Inner>, base: &Dn, steps: &mut Vec<Step>) -> Result<(), String> {
+        let mut listing = concerned::steps_below(inner, base);
+        let mut unreadable = Vec::new();
+        while let Some(page) = listing.next().await.map_err(|error| error.to_string())? {
+            unreadable.extend(page.unreadable);
+            for Apart { entry, changed, .. } in page.entries {
+                let fresh =
+                    |entry: &GroupEntry| !self.roster.by_dn.contains_key(&self.roster.digests.of(entry.dn.key_str()));
+                let Some(entry) = entry.filter(fresh) else { continue };
+                let print = print(&self.roster.digests, &entry, changed.as_deref());
+                steps.push(Step { place: u32::try_from(self.roster.groups.len()).unwrap_or(u32::MAX), print });
                 self.add(entry, Standing::Read);
             }
-            fresh
-        });
-        read
+        }
+        incomplete(&listing.shortcomings(), &unreadable).map_or(Ok(()), Err)
     }
 
     fn finish(self, named: &[GroupSelector], elsewhere: &HashMap<Dn, Known>) -> Roster {
@@ -183,11 +193,61 @@ impl Making {
     }
 }
 
-/// Remembers those of the groups beyond that lead to one that a rule names: no feed tells of them.
-fn watch(roster: &mut Roster, beyond: Vec<Apart>) {
-    if beyond.is_empty() {
+/// A group on the way to one that lies apart. Its members are not kept: few of these groups lead anywhere.
+struct Step {
+    /// Its place among the groups of the roster.
+    place: u32,
+    print: Digest,
+}
+
+/// All of a step that matters to who is in what.
+fn print(digests: &Digests, entry: &GroupEntry, changed: Option<&str>) -> Digest {
+    let sorted = |names: &[String]| {
+        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names.join("\n")
+    };
+    let (members, above) = (sorted(&entry.members), sorted(&entry.member_of));
+    digests
+        .of(&[members.as_str(), &above, entry.gid.as_deref().unwrap_or_default(), changed.unwrap_or_default()]
+            .join("\0"))
+}
+
+/// Remembers those of the steps that lead to a group that a rule names: no feed tells of them. They are read again, members
+/// and all, and have to be what they were.
+async fn watch(source: &Source, roster: &mut Roster, steps: Vec<Step>) {
+    let leading = leading(roster);
+    let steps: Vec<Step> = steps.into_iter().filter(|step| leading.contains(&step.place)).collect();
+    if steps.is_empty() {
         return;
     }
+    let at = |step: &Step| roster.groups.get(step.place as usize).map(|group| group.dn.clone());
+    let dns: Vec<Dn> = steps.iter().filter_map(at).collect();
+    let why = match source.groups_at(&dns).await {
+        Ok(read) => {
+            let same = |(step, apart): (&Step, &Apart)| {
+                let print = |entry| print(&roster.digests, entry, apart.changed.as_deref());
+                apart.entry.as_ref().map(print) == Some(step.print)
+            };
+            let changed = steps.iter().zip(&read).find(|both| !same(*both)).map(|(_, apart)| apart.dn.clone());
+            roster.elsewhere.extend(read);
+            changed.map(|dn| format!("the group {dn} changed while it was read"))
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    let Some(why) = why else { return };
+    let apart = roster.listed..roster.told;
+    for one in roster.named.iter_mut().filter(|one| one.known == Known::Found) {
+        if let GroupSelector::Dn(dn) = &one.selector
+            && one.bearers.iter().any(|place| apart.contains(&(*place as usize)))
+        {
+            one.known = Known::Failed(looking(&source.inner.settings, dn, &why));
+        }
+    }
+}
+
+/// The places of the groups that are in one that lies apart, directly or not.
+fn leading(roster: &Roster) -> HashSet<u32> {
     let mut inside: HashMap<u32, Vec<u32>> = HashMap::new();
     for (place, node) in (0u32..).zip(&roster.nodes) {
         for parent in &node.parents {
@@ -200,12 +260,7 @@ fn watch(roster: &mut Roster, beyond: Vec<Apart>) {
         let below = inside.get(&place).into_iter().flatten();
         open.extend(below.copied().filter(|below| leading.insert(*below)));
     }
-    let leads = |apart: &Apart| {
-        let place = roster.by_dn.get(&roster.digests.of(apart.dn.key_str()));
-        place.is_some_and(|place| leading.contains(place))
-    };
-    let leading: Vec<Apart> = beyond.into_iter().filter(leads).collect();
-    roster.elsewhere.extend(leading);
+    leading
 }
 
 /// Asks of the groups that rules name and that show no members whether they have none.
