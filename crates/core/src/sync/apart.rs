@@ -61,6 +61,11 @@ impl Aside {
         Ok(engine.store().put_position(&source.slug, APART, json!(self), engine.now()).await?)
     }
 
+    /// Whether a group is among them, by the key of its DN.
+    pub(super) fn has(&self, dn_key: &str) -> bool {
+        self.0.contains_key(dn_key)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

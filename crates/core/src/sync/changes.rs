@@ -3,6 +3,7 @@
 //! A group that changes concerns people whose own entries have not changed. Who they are is told by what the group
 //! listed before and what it lists now; each of them is then read and decided as at a sign-in.
 
+use super::apart::Aside;
 use super::broken::Broken;
 use super::doubt;
 use super::people::{Decided, decide};
@@ -287,6 +288,7 @@ impl Run<'_> {
         }
         let mut closed: BTreeSet<String> = BTreeSet::new();
         let mut people: BTreeMap<String, Person> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Option<String>> = BTreeMap::new();
         while !open.is_empty() {
             if closed.len() + open.len() > MOST || people.len() > MOST {
                 return Ok(None);
@@ -299,11 +301,43 @@ impl Run<'_> {
             while let Some(named) = found.next().await {
                 let named = named?;
                 people.extend(named.people.into_iter().map(|person| (person.unique_id.clone(), person)));
-                nested.extend(named.groups.into_iter().flat_map(|group| group.members));
+                for group in named.groups {
+                    groups.insert(group.dn.key(), group.unique_id);
+                    nested.extend(group.members);
+                }
             }
             open.extend(nested.into_iter().filter(|key| !closed.contains(key)));
         }
+        if self.meets_strangers(directory, told, &groups).await? {
+            return Ok(None);
+        }
         Ok(Some(people.into_values().collect()))
+    }
+
+    /// Whether a group that is in a changed one is one that no feed tells of and that nobody reads again by itself: it may
+    /// be on the way to one that lies apart now, and which groups are is found by reading everything.
+    async fn meets_strangers(
+        &self,
+        directory: &Source,
+        told: &Told,
+        met: &BTreeMap<String, Option<String>>,
+    ) -> Result<bool, Broken> {
+        if met.is_empty() || !directory.nests_by_members() {
+            return Ok(false);
+        }
+        let aside = match &self.aside {
+            Some(aside) => aside.clone(),
+            None => Aside::load(&self.engine, &self.source).await?,
+        };
+        if aside.is_empty() {
+            return Ok(false);
+        }
+        let ids: Vec<String> = met.values().flatten().cloned().collect();
+        let told_of = self.engine.store().rosters(&self.source.slug, &ids).await?;
+        let told_of: HashSet<&str> = told_of.iter().map(|roster| roster.unique_id.as_str()).collect();
+        let is_told_of =
+            |unique_id: &String| told.groups.contains_key(unique_id) || told_of.contains(unique_id.as_str());
+        Ok(met.iter().any(|(dn, unique_id)| !aside.has(dn) && !unique_id.as_ref().is_some_and(is_told_of)))
     }
 
     async fn keep_rosters(&mut self, groups: &BTreeMap<String, GroupEntry>, gone: &[Roster]) -> Result<(), Broken> {
