@@ -4,13 +4,15 @@
 //! Nothing is read or written here, and nothing counted.
 
 use super::broken::{Broken, finished};
+use super::changes::SIDE_BY_SIDE;
 use super::links::Known;
 use super::people::{Decided, decide};
 use super::run::Run;
 use crate::engine::{ActiveSource, Engine};
 use crate::reconcile::{Fingerprint, Fingerprints, Standpoint, group_digest};
-use bindery_directory::{Person, Roster, account};
+use bindery_directory::{AccountState, Memberships, Person, Roster, account};
 use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt};
 use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -43,6 +45,7 @@ pub(super) struct Looker {
     /// One for each group of the roster.
     digests: Vec<[u8; 16]>,
     prints: Fingerprints,
+    reads_groups: bool,
     now: DateTime<Utc>,
 }
 
@@ -55,6 +58,7 @@ impl Looker {
             roster: roster.clone(),
             digests: groups.map(|one| group_digest(&one.dn, &one.names, one.unique_id.as_deref())).collect(),
             prints: run.prints.clone(),
+            reads_groups: run.reads_groups(),
             now: run.now,
         })
     }
@@ -64,8 +68,11 @@ impl Looker {
         let looker = self.clone();
         Looking(AbortOnDropHandle::new(tokio::spawn(async move {
             let mut looked = Vec::with_capacity(people.len());
-            for (person, known) in people {
-                looked.push(looker.look(person, known).await);
+            let each = people.into_iter().map(|(person, known)| looker.clone().look(person, known));
+            // Few of them have to wait for the directory.
+            let mut each = stream::iter(each).buffered(SIDE_BY_SIDE);
+            while let Some(one) = each.next().await {
+                looked.push(one);
                 // Under `serve` requests are answered by the same threads.
                 if looked.len().is_multiple_of(LET_OTHERS) {
                     tokio::task::yield_now().await;
@@ -75,7 +82,7 @@ impl Looker {
         })))
     }
 
-    async fn look(&self, person: Person, known: Option<Known>) -> Looked {
+    async fn look(self: Arc<Self>, person: Person, known: Option<Known>) -> Looked {
         let account = account::state(&person.entry, self.now).lasting();
         let (ids, whole) = self.roster.group_ids(&person);
         // Handlers may go by what no digest knows of.
@@ -86,9 +93,34 @@ impl Looker {
         if let Some(standpoint) = same(known, fingerprint) {
             return Looked::Same(person.unique_id, standpoint);
         }
-        let memberships = self.roster.memberships(&person);
-        let decision = decide(&self.engine, &self.source, &person, &memberships, &account).await;
-        Looked::Decided(Box::new(Decided { person, fingerprint, decision, linked: known.is_some() }))
+        let mut memberships = self.roster.memberships(&person);
+        let mut decided = self.decided(person, fingerprint, known, &memberships, &account).await;
+        if self.rests_on_silence(&decided, &memberships)
+            && let Some(why) = self.source.directory.hides_groups(&decided.person).await
+        {
+            // A fingerprint would vouch for what nobody knows.
+            memberships.incomplete = Some(why);
+            decided = self.decided(decided.person, None, known, &memberships, &account).await;
+        }
+        Looked::Decided(Box::new(decided))
+    }
+
+    /// Whether something is done that rests on an entry which shows no groups: what does so may have some that nobody here
+    /// may read. Who is refused, and has no account, is so all the more where nobody knows.
+    fn rests_on_silence(&self, decided: &Decided, memberships: &Memberships) -> bool {
+        self.reads_groups && memberships.incomplete.is_none() && (decided.linked || decided.decision.is_ok())
+    }
+
+    async fn decided(
+        &self,
+        person: Person,
+        fingerprint: Option<Fingerprint>,
+        known: Option<Known>,
+        memberships: &Memberships,
+        account: &AccountState,
+    ) -> Decided {
+        let decision = decide(&self.engine, &self.source, &person, memberships, account).await;
+        Decided { person, fingerprint, decision, linked: known.is_some() }
     }
 }
 

@@ -24,6 +24,7 @@ mod sync_changes;
 mod sync_faults;
 mod sync_full;
 mod sync_groups;
+mod sync_hidden;
 mod sync_incomplete;
 mod sync_live;
 mod sync_people;
