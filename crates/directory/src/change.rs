@@ -1,5 +1,6 @@
 //! Searches for people to look at, and what changes a directory: sent once, never twice.
 
+use crate::feed::{Incomplete, offers_paging};
 use crate::reach::{failed, shortcoming};
 use crate::servers::Lease;
 use crate::source::Inner;
@@ -31,8 +32,9 @@ pub(crate) async fn search(
     let settings = &inner.settings;
     let request = SearchRequest::new(base, scope, filter).attributes(attributes);
     let (_, lease) = inner.servers.exclusive().await?;
+    let broken_off = |error| broken(&settings.slug, &request, error);
     let mut pages = lease.connection().search_paged(request.clone(), settings.page_size);
-    let mut entries = Vec::new();
+    let (mut entries, mut midway) = (Vec::new(), false);
     loop {
         let page = match pages.next_page().await {
             Ok(Some(page)) => page,
@@ -40,7 +42,7 @@ pub(crate) async fn search(
                 lease.keep();
                 return Ok(entries);
             }
-            Err(error) => return Err(broken(&settings.slug, &request, error)),
+            Err(error) => return Err(broken_off(error)),
         };
         let outcome =
             SearchOutcome { entries: page.entries, references: page.references, result: page.result, controls: vec![] };
@@ -57,6 +59,11 @@ pub(crate) async fn search(
         if page.endless {
             return Err(failed(&settings.slug, &request, "the server repeats its pages without end".to_owned()));
         }
+        // A server that knows no pages sends all there is; any other one leaves out whether there is more.
+        if page.control_missing && (midway || offers_paging(lease.connection()).await.map_err(broken_off)?) {
+            return Err(failed(&settings.slug, &request, Incomplete::LostCookie.in_words().to_owned()));
+        }
+        midway = true;
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) use changes::kind_at;
 pub use changes::{Changes, FeedEvent, FeedKind, Position, Since};
 pub use concerned::{Apart, Named};
 pub use listing::{GroupEntry, Incomplete, Listing, Page, Shortcoming, Unreadable};
+pub(crate) use pager::offers_paging;
 pub use roster::Roster;
 
 /// Users or groups.

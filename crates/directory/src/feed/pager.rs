@@ -51,7 +51,7 @@ impl Pager {
 }
 
 /// Whether the server offers paging. One that does not tell is taken to: what its pages lack is noticed.
-pub(super) async fn offers_paging(connection: &Connection) -> Result<bool, Error> {
+pub(crate) async fn offers_paging(connection: &Connection) -> Result<bool, Error> {
     let outcome = connection.search(root_dse(&["supportedControl"])?).await?;
     if is_busy(&outcome.result) {
         return Err(Error::Refused { operation: "search", result: outcome.result });

@@ -155,6 +155,24 @@ async fn a_name_that_is_no_dn_is_named_and_alone() {
     assert_eq!(reasons(&nobody.await.unwrap()), [Incomplete::UnreadableUniqueId]);
 }
 
+/// What somebody asks for by hand is all there is, or an error.
+#[tokio::test]
+async fn a_search_that_lost_its_place_is_no_shorter_list() {
+    let search = async |source: Source| {
+        let people = (below("ou=people"), filter("(objectClass=person)"));
+        source.search(&people.0, bindery_directory::Scope::Subtree, people.1, &[], 0).await.map(|entries| entries.len())
+    };
+    let at_once = |asked: &Asked<'_>| vec![asked.answer(somebody("ann")), asked.done(Code::Success)];
+    let midway = |asked: &Asked<'_>| match &asked.page_cookie()[..] {
+        b"" => vec![asked.answer(somebody("ann")), asked.page_end(Code::Success, b"more")],
+        _ => vec![asked.answer(somebody("bob")), asked.done(Code::Success)],
+    };
+    assert_eq!(search(offering(&["1.2.3"], at_once).await).await.unwrap(), 1, "a server without pages");
+    for source in [paging(at_once).await, paging(midway).await, offering(&["1.2.3"], midway).await] {
+        assert!(search(source).await.unwrap_err().to_string().contains("lost its place"));
+    }
+}
+
 #[tokio::test]
 async fn a_server_without_paging_is_asked_once() {
     let asked_for_pages = Arc::new(AtomicUsize::new(0));
