@@ -187,6 +187,15 @@ impl Store {
         self.db.many_rows(sql, args![owner]).await?.iter().map(pair).collect()
     }
 
+    /// The first so many of the entries, by unique ID, whose users somebody else has written since a sync did: nothing
+    /// vouches for them. Those who were not there any more when they were last looked for are left out.
+    pub async fn unvouched(&self, source: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT unique_id FROM links WHERE source = $1 AND kind = 'user' AND fingerprint IS NULL AND NOT absent \
+                   ORDER BY unique_id LIMIT $2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db.many_rows(sql, args![source, limit]).await?.iter().map(|row| row.get("unique_id")).collect()
+    }
+
     /// How many users are linked to a source and active.
     pub async fn count_active(&self, source: &str) -> Result<u64, StoreError> {
         // Those who are not active are few, and have an index of their own. CROSS tells SQLite to begin with them.

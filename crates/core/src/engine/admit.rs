@@ -3,6 +3,7 @@
 
 use super::admission::Admission;
 use super::attempt::{Rejection, chain};
+use super::sign_in::judge_password;
 use super::{ActiveSource, Engine};
 use crate::Reason;
 use crate::events::{Event, Populate};
@@ -12,19 +13,29 @@ use crate::token::Token;
 use bindery_directory::{AccountState, Memberships, Person, Reader, Source, account};
 use bindery_store::{Cause, Change, Link, Plan, Snapshot, UserState};
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 use uuid::Uuid;
 
 /// Somebody else may write at the same time; more often than this it is no accident.
-const TRIES: usize = 8;
-const KEPT_CHANGING: &str = "the user kept changing while they were being written";
+pub(super) const TRIES: usize = 8;
+pub(super) const KEPT_CHANGING: &str = "the user kept changing while they were being written; try again";
+
+/// A bind that was accepted.
+#[derive(Clone)]
+pub(crate) struct Accepted<'a> {
+    /// What it said of the account.
+    pub(crate) state: AccountState,
+    /// What was accepted.
+    pub(crate) password: &'a SecretString,
+}
 
 /// An entry on its way in.
 pub(crate) struct Entering<'a> {
     pub(crate) source: &'a ActiveSource,
     pub(crate) person: &'a Person,
     pub(crate) reader: &'a Reader,
-    /// What an accepted bind said of the account; none where nobody bound.
-    pub(crate) accepted: Option<AccountState>,
+    /// None where nobody bound.
+    pub(crate) accepted: Option<Accepted<'a>>,
     pub(crate) typed: Option<&'a str>,
     /// When the directory was asked for the entry: it is at most as new as that.
     pub(crate) read_at: DateTime<Utc>,
@@ -67,15 +78,15 @@ impl Engine {
         for _ in 1..TRIES {
             let read_at = self.now();
             let person = self.read_once_more(&entering).await.map_err(located)?;
-            let again =
-                Entering { person: &person, read_at, accepted: entering.accepted.clone(), known: None, ..entering };
+            let accepted = accept_again(&entering, &person).await.map_err(located)?;
+            let again = Entering { person: &person, read_at, accepted, known: None, ..entering };
             // Clocks of replicas differ: only what is written from now on is a reason to read a third time.
             let directory = source.directory.afresh();
             if let Some(admitted) = self.admit_once(&again, &directory, false, finish).await.map_err(located)? {
                 return Ok(admitted);
             }
         }
-        Err(located(Rejection::unavailable("the user kept changing while they were being written; try again")))
+        Err(located(Rejection::unavailable(KEPT_CHANGING)))
     }
 
     async fn read_once_more(&self, entering: &Entering<'_>) -> Result<Person, Rejection> {
@@ -135,7 +146,7 @@ impl Engine {
         }
         let account = account::state(&entering.person.entry, self.now());
         let account = match &entering.accepted {
-            Some(accepted) => account.after_bind(accepted),
+            Some(accepted) => account.after_bind(&accepted.state),
             None => account,
         };
         (memberships, account)
@@ -290,6 +301,14 @@ impl Engine {
         }
         self.0.sessions.forget_user(user);
     }
+}
+
+/// What they were changed in may be their password: what let them in before is tried again.
+async fn accept_again<'a>(entering: &Entering<'a>, person: &Person) -> Result<Option<Accepted<'a>>, Rejection> {
+    let Some(Accepted { password, .. }) = entering.accepted else { return Ok(None) };
+    let check = entering.source.directory.check_password(person, password).await;
+    let check = check.map_err(|error| Rejection::unavailable(chain(&error)))?;
+    Ok(Some(Accepted { state: judge_password(check)?, password }))
 }
 
 fn with_link(mut stored: UserState, link: Link) -> UserState {

@@ -57,7 +57,8 @@ impl Engine {
             return Err(located(Rejection::refused(Reason::AccountExpired, detail).after_password()));
         }
         let admission = Admission::by_source(held.user.id, &source.slug, &link.dn);
-        let mut plan = Plan::default();
+        // The wait for the directory was long: whoever was shut out, or unlinked, meanwhile has no session to start.
+        let mut plan = Plan { expected: vec![held.expected()], ..Plan::default() };
         let token = self.finish(attempt, &admission, &mut plan);
         self.store().apply(&plan, self.now()).await?;
         Ok(Admitted { admission, token, stored: None })

@@ -112,7 +112,8 @@ impl Engine {
         let id = user.user.id;
         let hash = Some(PasswordHash::new(hash));
         let changes = vec![Change::SetPassword { user: id, hash }, Change::EndSessions { user: id, except: None }];
-        self.store().apply(&Plan::from(changes), self.now()).await?;
+        // The old password may have been replaced while it was looked at: what replaced it stays.
+        self.store().apply(&Plan { changes, expected: vec![user.expected()] }, self.now()).await?;
         self.0.sessions.forget_user(id);
         Ok(PasswordChange::Changed)
     }

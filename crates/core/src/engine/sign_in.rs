@@ -1,7 +1,7 @@
 //! Sign-in with a password, from the typed name to an outcome.
 
 use super::admission::Admission;
-use super::admit::{Admitted, Entering};
+use super::admit::{Accepted, Admitted, Entering, KEPT_CHANGING, TRIES};
 use super::attempt::{Attempt, Rejection, SignIn, Via, chain};
 use super::route::Route;
 use super::turn::Turn;
@@ -117,7 +117,7 @@ impl Engine {
                 source,
                 person: &person,
                 reader: &checked.reader,
-                accepted: Some(state),
+                accepted: Some(Accepted { state, password: &attempt.password }),
                 typed: Some(&attempt.username),
                 read_at: checked.read_at,
                 known: held,
@@ -193,7 +193,22 @@ impl Engine {
         }
     }
 
-    async fn by_local_password(&self, attempt: &Attempt, user: UserState) -> Result<Admitted, Rejection> {
+    /// Whoever changed them meanwhile may have changed their password: then it is tried again.
+    async fn by_local_password(&self, attempt: &Attempt, mut user: UserState) -> Result<Admitted, Rejection> {
+        for _ in 0..TRIES {
+            if let Some(admitted) = self.by_local_password_once(attempt, &user).await? {
+                return Ok(admitted);
+            }
+            user = match self.route(&attempt.username).await? {
+                Route::Local(user) => *user,
+                Route::Sources { .. } => break,
+            };
+        }
+        Err(Rejection::unavailable(KEPT_CHANGING))
+    }
+
+    /// `None`: somebody else has written of them since they were read.
+    async fn by_local_password_once(&self, attempt: &Attempt, user: &UserState) -> Result<Option<Admitted>, Rejection> {
         let stored = user.user.password_hash.as_ref().map_or("", PasswordHash::expose);
         let verdict = self.passwords().verify(&attempt.password, stored).await?;
         if verdict == Verdict::Wrong {
@@ -204,17 +219,20 @@ impl Engine {
                 Rejection::refused(Reason::AccountDisabled, "the local account is deactivated").after_password()
             );
         }
-        let mut plan = Plan::default();
+        let mut plan = Plan { expected: vec![user.expected()], ..Plan::default() };
         if verdict == Verdict::RightUpgrade
             && let Ok(hash) = self.passwords().hash(&attempt.password, self.entropy()).await
         {
             plan.changes.push(Change::SetPassword { user: user.user.id, hash: Some(PasswordHash::new(hash)) });
         }
-        self.authorize_local(&user, &mut plan).await;
+        self.authorize_local(user, &mut plan).await;
         let admission = Admission::by_local_password(user.user.id);
         let token = self.finish(attempt, &admission, &mut plan);
-        self.store().apply(&plan, self.now()).await?;
-        Ok(Admitted { admission, token, stored: None })
+        match self.store().apply(&plan, self.now()).await {
+            Ok(_) => Ok(Some(Admitted { admission, token, stored: None })),
+            Err(error) if error.is_conflict() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Puts what every sign-in writes at its end into the same transaction: session, time and audit.
@@ -338,7 +356,7 @@ pub(crate) fn find_failed(source: &ActiveSource, error: &DirectoryError) -> Reje
     }
 }
 
-fn judge_password(check: PasswordCheck) -> Result<AccountState, Rejection> {
+pub(super) fn judge_password(check: PasswordCheck) -> Result<AccountState, Rejection> {
     match check {
         PasswordCheck::Accepted(state) => Ok(state),
         PasswordCheck::Wrong => Err(Rejection::refused(Reason::BadCredentials, "the directory refused the password")),

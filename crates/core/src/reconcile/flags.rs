@@ -110,6 +110,6 @@ pub fn deactivate(state: &UserState, source: &str, cause: Cause) -> Plan {
             *by = Some(Deactivation::new(cause, source));
         }
     }
-    plan.expected.push(bindery_store::Expected { user, version: state.user.version });
+    plan.expected.push(state.expected());
     plan
 }

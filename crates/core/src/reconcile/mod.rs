@@ -190,15 +190,21 @@ pub fn reconcile(
     };
     changes.extend(activity.changes(user, state.is_none()));
     changes.extend(groups::plan(terms, decision, snapshot, groups::Subject { user, state, read_at }, ids));
-    if let Some(stored) = state.and_then(|state| state.link(terms.source))
-        && terms.fingerprint.is_none()
-        && changes.is_empty()
-    {
+    if let Some(stored) = linked {
+        if (&stored.live_groups, stored.account_ends) != (&link.live_groups, link.account_ends) {
+            // What they may do is written in the link alone. Their version moves with it: what was read before that is
+            // not written over it.
+            changes.push(Change::UpdateUser { user, fields: Vec::new() });
+        }
         // Nothing has to change: what was vouched for before still is. Not so a refusal: they are let in now.
         let vouches = |bytes: &&Vec<u8>| {
             Fingerprint::from_bytes(bytes).is_some_and(|print| print.standpoint() == Standpoint::Written)
         };
-        link.fingerprint = stored.fingerprint.as_ref().filter(vouches).cloned();
+        let kept = stored.fingerprint.as_ref().filter(vouches).cloned();
+        let same = || Link { last_seen: link.last_seen, fingerprint: None, ..stored.clone() } == link;
+        if terms.fingerprint.is_none() && changes.is_empty() && same() {
+            link.fingerprint = kept;
+        }
     }
     // Right after the user: memberships may come before it in no plan, but a link needs its user.
     let at = usize::from(matches!(changes.first(), Some(Change::CreateUser(_) | Change::UpdateUser { .. })));
@@ -206,7 +212,7 @@ pub fn reconcile(
         changes.insert(at, change);
     }
 
-    let against = state.map(|state| Expected { user, version: state.user.version });
+    let against = state.map(UserState::expected);
     let expected = if changes.is_empty() { Vec::new() } else { against.into_iter().collect() };
     Ok(Reconciled { user, standing, plan: Plan { changes, expected }, link, against })
 }

@@ -1,7 +1,7 @@
 //! Untying somebody from their entry: what the source gave goes with the link, what others and people gave stays.
 
 use super::fields;
-use bindery_store::{Change, Expected, Flags, GroupRef, Link, Plan, UserState};
+use bindery_store::{Change, Flags, GroupRef, Link, Plan, UserState};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -47,5 +47,5 @@ pub fn unlink(state: &UserState, source: Option<&str>) -> Plan {
     }));
     changes.extend(gone.iter().map(|link| Change::Unlink { entity: user, source: link.source.clone() }));
     changes.extend([Change::DropVerifiers { user }, Change::EndSessions { user, except: None }]);
-    Plan { changes, expected: vec![Expected { user, version: state.user.version }] }
+    Plan { changes, expected: vec![state.expected()] }
 }

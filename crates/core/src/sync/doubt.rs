@@ -2,7 +2,7 @@
 //! still wait. Any doubt means a full run, and a changed search removes nobody until somebody says so.
 
 use super::report::SyncRun;
-use crate::engine::ActiveSource;
+use crate::engine::{ActiveSource, Engine};
 use bindery_directory::settings::Bind;
 use bindery_directory::{GroupSelector, Known, Position, SourceSettings};
 use bindery_store::{Store, StoreError};
@@ -182,6 +182,17 @@ pub(super) async fn put_known(
 /// Who failed, by unique ID, and is to be looked at again whether or not a feed tells of them.
 pub(super) async fn again(store: &Store, source: &ActiveSource) -> Result<BTreeSet<String>, StoreError> {
     kept(store, source, AGAIN).await
+}
+
+/// The same, and whoever was written by a sign-in, a refresh or by hand since a run has last vouched for them: of what that
+/// did no feed tells when it is so no more. Handlers may go by what nobody can vouch for.
+pub(super) async fn unsettled(engine: &Engine, source: &ActiveSource) -> Result<BTreeSet<String>, StoreError> {
+    let mut unsettled = again(engine.store(), source).await?;
+    if source.sync.users && engine.handlers().is_empty() {
+        // One more than are looked at shows that there are too many.
+        unsettled.extend(engine.store().unvouched(&source.slug, MOST_AGAIN.saturating_add(1)).await?);
+    }
+    Ok(unsettled)
 }
 
 /// What an earlier run has left to compare with. What cannot be read is like nothing else.

@@ -209,12 +209,12 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Looks again at those who failed.
+    /// Looks again at those who failed, and at those whom others have written.
     async fn look_again(&mut self, again: &mut Again) -> Result<Option<Absorbed>, Broken> {
-        let failed = doubt::again(self.engine.store(), self.source).await?;
+        let failed = doubt::unsettled(self.engine, self.source).await?;
         let many = failed.len();
         let absorbed = self.carry_out(Told::default(), None, None, again.part(&failed)).await?;
-        let same = many > 0 && doubt::again(self.engine.store(), self.source).await? == failed;
+        let same = many > 0 && doubt::unsettled(self.engine, self.source).await? == failed;
         again.looked(Instant::now(), many, same);
         Ok(absorbed)
     }

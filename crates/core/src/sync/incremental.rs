@@ -78,7 +78,10 @@ impl Run<'_> {
             Difference::Members(members) => told.hear_aside(members),
             Difference::Doubt(why) => return Ok(Some(why)),
         }
-        let mut again = doubt::again(self.engine.store(), &source).await?;
+        let mut again = doubt::unsettled(&self.engine, &source).await?;
+        if again.len() > doubt::MOST_AGAIN {
+            return Ok(Some("more people than are looked at one by one failed, or were written by others".to_owned()));
+        }
         again.retain(|unique_id| !told.mentions(unique_id));
         self.look_again(again, &mut told).await?;
         if !told.is_empty()
@@ -93,7 +96,8 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Those who failed the last time: what stood in their way may be gone, and no feed tells of that.
+    /// Those who failed the last time, or were written by others: what stood in their way may be gone, and so may what they
+    /// were given, and no feed tells of that.
     pub(super) async fn look_again(&mut self, again: BTreeSet<String>, told: &mut Told) -> Result<(), Broken> {
         let source = self.source.clone();
         let reads = again.into_iter().map(|unique_id| read(source.clone(), unique_id));

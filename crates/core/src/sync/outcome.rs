@@ -34,13 +34,23 @@ pub(super) fn action(standing: Standing, plan: &Plan, regroups: bool) -> Action 
             .iter()
             .any(|change| matches!(change, Change::SetFlags { flags, .. } if flags.get("is_active") == Some(&value)))
     };
-    let only_vouches = || !regroups && plan.changes.iter().all(|change| matches!(change, Change::UpdateLink(_)));
+    let only_vouches = || !regroups && plan.changes.iter().all(only_of_link);
     match standing {
         Standing::Created => Action::Create,
         Standing::Linked if active(false) => Action::Deactivate,
         Standing::Linked if active(true) => Action::Reactivate,
         Standing::Linked if only_vouches() => Action::Nothing,
         Standing::Adopted | Standing::Linked => Action::Update,
+    }
+}
+
+/// Whether a change leaves the user themselves as they are.
+fn only_of_link(change: &Change) -> bool {
+    match change {
+        Change::UpdateLink(_) => true,
+        // Moves the version, and no more.
+        Change::UpdateUser { fields, .. } => fields.is_empty(),
+        _ => false,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::Removed;
 use crate::engine::chain;
 use crate::events::Event;
 use crate::reconcile;
-use bindery_store::{Applied, Cause, Change, Expected, GroupRef, Owner, Plan, StoreError, UserState};
+use bindery_store::{Applied, Cause, Change, GroupRef, Owner, Plan, StoreError, UserState};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -167,7 +167,7 @@ impl Run<'_> {
             Some((plan, "update"))
         } else if self.source.sync.removed == Removed::Delete {
             // A link to another source that was made meanwhile does not go with them.
-            let expected = vec![Expected { user, version: state.user.version }];
+            let expected = vec![state.expected()];
             Some((Plan { changes: vec![end, Change::DeleteUser { user }], expected }, "delete"))
         } else if state.user.is_active() {
             let mut plan = reconcile::deactivate(state, slug, Cause::Left);

@@ -3,6 +3,10 @@
 use bindery_tests::Postgres;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
+use uuid::Uuid;
+
+/// A loaded machine gets this long before a test calls it a failure.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A fresh database of one kind.
 pub(crate) enum Database {
@@ -50,10 +54,31 @@ impl Database {
 
     /// Has everybody wait who writes to a table, until this connection is closed. PostgreSQL only: SQLite has one writer.
     pub(crate) async fn hold(&self, table: &str) -> PgConnection {
+        self.begin(format!("LOCK TABLE {table} IN EXCLUSIVE MODE")).await
+    }
+
+    /// Has everybody wait who writes of a user, in the order in which they come.
+    pub(crate) async fn hold_user(&self, user: Uuid) -> PgConnection {
+        self.begin(format!("SELECT FROM users WHERE id = '{user}' FOR UPDATE")).await
+    }
+
+    async fn begin(&self, sql: String) -> PgConnection {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
-        let sql = AssertSqlSafe(format!("BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE"));
-        connection.execute(sqlx::raw_sql(sql)).await.unwrap();
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}")))).await.unwrap();
         connection
+    }
+
+    /// Waits until so many connections wait for what another one holds.
+    pub(crate) async fn waiting(&self, hold: &mut PgConnection, many: i64) {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let began = tokio::time::Instant::now();
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *hold).await.unwrap() < many {
+            assert!(began.elapsed() < PATIENCE, "nobody waits");
+            // Statistics stay as they were first read within a transaction.
+            hold.execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
     }
 
     /// Has a kind of write refused from now on, `when` the row is such a one.

@@ -1,7 +1,9 @@
 //! A sign-in that somebody else overtakes: what was so when the entry was read is not so any more when it is written.
 
+use crate::database::Database;
 use crate::sync_full::{FULL, sync};
-use crate::world::{Setup, World, assert_refused, assert_signed_in, dn};
+use crate::world::{Setup, World, assert_refused, assert_signed_in, assert_unavailable, dn};
+use bindery_core::engine::{PasswordChange, Via};
 use bindery_core::events::{Event, EventHandler, Populate, Veto};
 use bindery_core::sync::{Progress, SyncRequest};
 use bindery_core::{Clock, Reason};
@@ -9,10 +11,12 @@ use bindery_demo_directory::company::PASSWORD;
 use bindery_directory::Kind;
 use bindery_store::{Change, Plan};
 use futures::future::BoxFuture;
+use sqlx::Connection as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 /// Stops once between the decision and the write.
 #[derive(Default)]
@@ -165,6 +169,96 @@ async fn a_membership_that_a_sign_in_has_confirmed_is_not_taken_back() {
         let again = world.engine.store().position("larkspur", "again").await.unwrap().unwrap();
         assert_eq!(again, serde_json::json!([]));
     }
+}
+
+/// The directory took the old password. Before the sign-in is written the password is another one, and all sessions ended.
+#[tokio::test]
+async fn a_password_that_was_changed_meanwhile_lets_nobody_in() {
+    let between = Arc::new(Between::default());
+    let source = "[sources.larkspur.passwords]\noffline = \"7d\"\n".to_owned();
+    let mut world = World::new(Setup { source, handlers: vec![between.clone()], ..Setup::default() }).await;
+    world.enter("leo").await;
+    let user = world.user("leo").await.unwrap().id;
+    between.armed.store(true, Ordering::SeqCst);
+    let change = async {
+        between.decided.notified().await;
+        world.clock.advance(Duration::from_millis(10));
+        world.set_password("leo", "a new password").await;
+        let changes = vec![Change::DropVerifiers { user }, Change::EndSessions { user, except: None }];
+        world.apply(changes).await;
+        between.go_on.notify_one();
+    };
+    let (end, ()) = tokio::join!(world.sign_in("leo", PASSWORD), change);
+    assert_refused(&end, Reason::BadCredentials);
+    assert!(world.engine.store().sessions_of(user, world.clock.now()).await.unwrap().is_empty());
+    world.outage().await;
+    assert_unavailable(&world.login("leo", PASSWORD).await);
+}
+
+/// Somebody whom others write of while they are on their way in.
+struct Overtaken {
+    database: Database,
+    world: World,
+    user: Uuid,
+}
+
+impl Overtaken {
+    async fn new() -> Self {
+        let database = Database::postgres();
+        let world = World::new(Setup { store: Some(database.url()), ..Setup::default() }).await;
+        let user = world.local("amy", Some(PASSWORD)).await;
+        Self { database, world, user }
+    }
+
+    /// Carries out `attempt` so that what `before` writes is written first, though `attempt` has read what was so before it.
+    async fn by<T>(&self, before: Vec<Change>, attempt: impl Future<Output = T>) -> T {
+        let mut hold = self.database.hold_user(self.user).await;
+        let write = self.world.apply(before);
+        let order = async {
+            self.database.waiting(&mut hold, 1).await;
+            let (end, ()) = tokio::join!(attempt, async {
+                self.database.waiting(&mut hold, 2).await;
+                hold.close().await.unwrap();
+            });
+            end
+        };
+        tokio::join!(write, order).1
+    }
+}
+
+/// Who knows the old password of an account cannot come in by it, nor bring it back, once it was reset.
+#[tokio::test]
+async fn a_reset_of_a_local_password_counts_for_whoever_is_on_the_way_in() {
+    for changed in [false, true] {
+        let amy = Overtaken::new().await;
+        let (world, user) = (&amy.world, amy.user);
+        let hash = Some(world.hash("the new password").await);
+        let before = vec![Change::SetPassword { user, hash }, Change::EndSessions { user, except: None }];
+        if changed {
+            let (old, new) = (PASSWORD.to_owned().into(), "a third password".to_owned().into());
+            let change = world.engine.change_password("amy", &old, &new, None, Via::CommandLine);
+            assert!(matches!(Box::pin(amy.by(before, change)).await, PasswordChange::Unavailable(_)));
+        } else {
+            assert_refused(&Box::pin(amy.by(before, world.sign_in("amy", PASSWORD))).await, Reason::BadCredentials);
+        }
+        assert!(world.engine.store().sessions_of(user, world.clock.now()).await.unwrap().is_empty());
+        assert_signed_in(&world.login("amy", "the new password").await);
+    }
+}
+
+/// Who was shut out by hand while an outage kept the sign-in waiting has no session.
+#[tokio::test]
+async fn who_is_shut_out_during_an_outage_does_not_come_in_by_a_kept_password() {
+    let database = Database::postgres();
+    let source = "[sources.larkspur.passwords]\noffline = \"7d\"\n".to_owned();
+    let mut world = World::new(Setup { source, store: Some(database.url()), ..Setup::default() }).await;
+    world.enter("leo").await;
+    let user = world.user("leo").await.unwrap().id;
+    world.outage().await;
+    let leo = Overtaken { database, world, user };
+    let end = Box::pin(leo.by(Plan::deactivate(user).changes, leo.world.sign_in("leo", PASSWORD))).await;
+    assert_unavailable(&end);
+    assert!(leo.world.engine.store().sessions_of(user, leo.world.clock.now()).await.unwrap().is_empty());
 }
 
 #[tokio::test]

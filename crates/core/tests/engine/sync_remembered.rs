@@ -40,6 +40,48 @@ async fn who_was_refused_let_in_and_is_refused_again_is_out() {
     world.ended(&token).await;
 }
 
+/// Between two runs somebody joins, comes in, and leaves: the group lists whom it listed, and no feed tells of the rest.
+#[tokio::test]
+async fn what_a_sign_in_gave_between_two_runs_goes_with_the_next() {
+    let rules = "[sources.larkspur.access]\nrequire = { any = [\"design\", \"sales\"] }\n\
+                 [sources.larkspur.flags]\nis_superuser = \"it-admins\"\n[sources.larkspur.groups]\npermissions = \"live\"\n";
+    let world = World::with(rules).await;
+    let permitted = async |name| world.user(name).await.unwrap().permissions.contains(&"app.sell".to_owned());
+    world.group("sales", "app.sell").await;
+    let [leo, zoe] = ["leo", "zoe"];
+    sync(&world, FULL).await;
+    world.join(leo, "sales").await;
+    world.join(zoe, "it-admins").await;
+    world.join(zoe, "sales").await;
+    let (out, stays) = (world.enter(leo).await, world.enter(zoe).await);
+    assert!(world.user(zoe).await.unwrap().flag("is_superuser") && permitted(zoe).await);
+    world.leave(leo, "sales").await;
+    world.leave(zoe, "it-admins").await;
+    world.leave(zoe, "sales").await;
+    let run = sync(&world, INCREMENTAL).await;
+    assert_eq!(run.mode, Mode::Incremental, "{run:?}");
+    world.ended(&out).await;
+    world.current(&stays).await;
+    assert!(!world.user(zoe).await.unwrap().flag("is_superuser") && !permitted(zoe).await);
+    let run = sync(&world, INCREMENTAL).await;
+    assert_eq!((run.mode, run.users.seen), (Mode::Incremental, 0), "once is enough: {run:?}");
+}
+
+/// What is only written in the link vouches no more once a sign-in has changed it.
+#[tokio::test]
+async fn permissions_that_come_and_go_between_two_full_runs_go() {
+    let world = World::with("[sources.larkspur.groups]\npermissions = \"live\"\n").await;
+    world.group("sales", "app.sell").await;
+    sync(&world, FULL).await;
+    world.join("zoe", "sales").await;
+    world.enter("zoe").await;
+    let permitted = async || world.user("zoe").await.unwrap().permissions.contains(&"app.sell".to_owned());
+    assert!(permitted().await);
+    world.leave("zoe", "sales").await;
+    sync(&world, FULL).await;
+    assert!(!permitted().await);
+}
+
 /// What was not decided because groups were not read has to come again.
 #[tokio::test]
 async fn a_run_that_could_not_read_groups_leaves_the_position_and_the_lists() {

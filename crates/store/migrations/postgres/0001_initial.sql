@@ -69,6 +69,8 @@ CREATE INDEX links_group ON links (group_id) WHERE group_id IS NOT NULL;
 CREATE INDEX links_parent ON links (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX links_dn ON links (dn_hash);
 CREATE INDEX links_absent ON links (source, kind) WHERE absent;
+-- Whom a sign-in or somebody by hand has changed since a sync wrote them.
+CREATE INDEX links_unvouched ON links (source, unique_id) WHERE kind = 'user' AND fingerprint IS NULL;
 
 -- An owner is the slug of the source that gave a row, or empty for one given by hand.
 CREATE TABLE memberships (

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::PasswordHash;
+use crate::Expected;
 
 /// Booleans of a user by name: `is_active`, `is_staff`, `is_superuser` and the app's own.
 pub type Flags = BTreeMap<String, bool>;
@@ -335,6 +336,11 @@ impl UserState {
     /// The link into one source.
     pub fn link(&self, source: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.source == source)
+    }
+
+    /// For a plan that rests on this: nobody has changed the user since.
+    pub fn expected(&self) -> Expected {
+        Expected { user: self.user.id, version: self.user.version }
     }
 }
 
