@@ -43,10 +43,21 @@ async fn refused(client: &Client, server: &Serving, patience: Duration) -> Durat
     began.elapsed()
 }
 
-/// Waits until the feed is followed: a change of the directory arrives.
-async fn changes_arrive(slapd: &Slapd, bindery: &Bindery) {
+/// Waits until the feed is followed. That a change arrives is not enough: whatever is read before that sees it, too.
+async fn changes_arrive(slapd: &Slapd, bindery: &Bindery, servers: &[&Serving]) {
     slapd.ldapmodify(&mail(&person("ann"), "new@example.test"));
     arrives(bindery, "ann", "new@example.test").await;
+    let began = Instant::now();
+    loop {
+        for server in servers {
+            let metrics = server.client().get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
+            if metrics.contains("bindery_live_following{source=\"corp\"} 1") {
+                return;
+            }
+        }
+        assert!(began.elapsed() < PATIENCE, "nobody follows:\n{}", servers[0].log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Waits until a change of the directory has arrived.
@@ -80,7 +91,7 @@ async fn slapd_pushes() {
     let bindery = corp(&slapd).servers(&servers).table("access", access).table("sync", LIVE).bindery();
     let server = bindery.serve();
     let [ann, bob, carol] = signed_in(&server, ["ann", "bob", "carol"]).await;
-    changes_arrive(&slapd, &bindery).await;
+    changes_arrive(&slapd, &bindery, &[&server]).await;
 
     slapd.ldapmodify(&disabled("bob"));
     refused(&bob, &server, PROMISED).await;
@@ -114,7 +125,7 @@ async fn what_live_holds_waits_for_somebody_to_look() {
     let bindery = corp(&slapd).table("sync", &limit).bindery();
     let server = bindery.serve();
     let [bob, carol, eve] = signed_in(&server, ["bob", "carol", "eve"]).await;
-    changes_arrive(&slapd, &bindery).await;
+    changes_arrive(&slapd, &bindery, &[&server]).await;
     slapd.ldapdelete(&person("bob"));
     refused(&bob, &server, PROMISED).await;
     slapd.ldapdelete(&person("carol"));
@@ -140,7 +151,7 @@ async fn an_account_ends_by_itself() {
     let bindery = corp(&slapd).table("sync", LIVE).bindery();
     let server = bindery.serve();
     let [ann, bob] = signed_in(&server, ["ann", "bob"]).await;
-    changes_arrive(&slapd, &bindery).await;
+    changes_arrive(&slapd, &bindery, &[&server]).await;
     let date = std::process::Command::new("date").args(["-u", "-d", "+6 seconds", "+%Y%m%d%H%M%SZ"]).output().unwrap();
     let end = String::from_utf8(date.stdout).unwrap();
     slapd.ldapmodify(&format!(
@@ -164,7 +175,7 @@ async fn slapd_is_polled() {
     let bindery = corp(&slapd).table("sync", &format!("{LIVE}\npoll = \"200ms\"")).bindery();
     let server = bindery.serve();
     let [ann, bob] = signed_in(&server, ["ann", "bob"]).await;
-    changes_arrive(&slapd, &bindery).await;
+    changes_arrive(&slapd, &bindery, &[&server]).await;
     slapd.ldapmodify(&disabled("bob"));
     refused(&bob, &server, PROMISED).await;
     assert_eq!(status(&ann, &server).await, 200);
@@ -219,7 +230,7 @@ async fn another_replica_refuses_and_takes_over() {
     let bindery = corp(&slapd).table("sync", LIVE).also(&store).bindery();
     let replicas = [bindery.serve(), bindery.serve()];
     let [ann, bob] = signed_in(&replicas[0], ["ann", "bob"]).await;
-    changes_arrive(&slapd, &bindery).await;
+    changes_arrive(&slapd, &bindery, &[&replicas[0], &replicas[1]]).await;
     for replica in &replicas {
         assert_eq!(status(&ann, replica).await, 200);
         assert_eq!(status(&bob, replica).await, 200);

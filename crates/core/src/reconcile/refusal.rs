@@ -3,9 +3,9 @@
 
 use super::{Terms, deactivate, reconcile, request};
 use crate::Reason;
-use crate::rules::{Refused, Step};
+use crate::rules::{Decision, Refused, Step};
 use bindery_directory::Person;
-use bindery_store::{Cause, Change, Link, Plan, Snapshot, SnapshotRequest};
+use bindery_store::{Cause, Change, Link, Plan, Snapshot, SnapshotRequest, UserState};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -47,19 +47,40 @@ pub fn shut_out(
     let state = snapshot.linked.as_ref().filter(|_| ends_sessions(refused.reason))?;
     let terms = Terms { admit: false, fingerprint: terms.fingerprint.map(super::Fingerprint::refused), ..terms };
     let link = state.link(terms.source)?;
+    let mut printed = terms.fingerprint.map(super::Fingerprint::to_bytes);
     let mut plan = if refused.step == Step::Account {
         deactivate(state, terms.source, Cause::Account)
+    } else if let Some(decision) = refused.writable() {
+        reconcile(terms, person, decision, snapshot, now, ids).map(|it| it.plan).unwrap_or_else(|_| {
+            // Nothing vouches for them until the name is theirs.
+            printed = None;
+            but_for_the_name(terms, person, decision, state, snapshot, now, ids)
+        })
     } else {
-        let written = refused.writable().map(|decision| reconcile(terms, person, decision, snapshot, now, ids));
-        written.and_then(Result::ok).map(|reconciled| reconciled.plan).unwrap_or_default()
+        Plan::default()
     };
     let user = state.user.id;
     plan.changes.push(Change::EndSessions { user, except: None });
     plan.changes.push(Change::DropVerifiers { user });
-    let printed = terms.fingerprint.map(super::Fingerprint::to_bytes);
     let written = |change: &Change| matches!(change, Change::UpdateLink(_));
     if printed.is_some() && !plan.changes.iter().any(written) {
         plan.changes.push(Change::UpdateLink(Link { fingerprint: printed, last_seen: now, ..link.clone() }));
     }
     Some(plan)
+}
+
+/// Their new name belongs to somebody else. What else is certain of them does not wait for it.
+fn but_for_the_name(
+    terms: Terms<'_>,
+    person: &Person,
+    decision: &Decision,
+    state: &UserState,
+    snapshot: &Snapshot,
+    now: DateTime<Utc>,
+    ids: &mut dyn FnMut() -> Uuid,
+) -> Plan {
+    let terms = Terms { fingerprint: None, ..terms };
+    let decision = Decision { username: state.user.username.clone(), ..decision.clone() };
+    let snapshot = Snapshot { by_username: Some(state.clone()), ..snapshot.clone() };
+    reconcile(terms, person, &decision, &snapshot, now, ids).map(|it| it.plan).unwrap_or_default()
 }

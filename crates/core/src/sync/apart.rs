@@ -78,6 +78,7 @@ impl Aside {
         let fresh = now.members_that_came(self);
         // With more of them everybody is read anyway.
         if !fresh.is_empty() && fresh.len() <= MOST_LOOKED_AT {
+            let fresh: Vec<&str> = fresh.into_iter().collect();
             let more = Self::from_read(&directory.groups_among(&fresh).await?);
             let more: Vec<_> = more.0.into_iter().filter(|(dn, _)| !now.0.contains_key(dn)).collect();
             now.0.extend(more);
@@ -86,7 +87,7 @@ impl Aside {
     }
 
     /// The members that these groups had not before.
-    fn members_that_came(&self, before: &Self) -> Vec<&str> {
+    fn members_that_came<'a>(&'a self, before: &Self) -> BTreeSet<&'a str> {
         let listed = self.0.iter().filter_map(|(dn, listed)| Some((dn, listed.as_ref()?)));
         let came = listed.flat_map(|(dn, listed)| {
             let before = before.0.get(dn).and_then(Option::as_ref);

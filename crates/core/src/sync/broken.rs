@@ -22,6 +22,9 @@ pub(super) enum Broken {
     /// Somebody else may be at it now.
     #[error("the lease on this source was lost; another process may be syncing it")]
     LostLease,
+    /// Another replica follows.
+    #[error("another replica follows this source by now, and goes on with it")]
+    Succeeded,
     /// A run failed, which has told why.
     #[error("{0}")]
     Run(String),
@@ -33,7 +36,7 @@ impl Broken {
             Self::Directory(_) | Self::Run(_) => SyncReason::Directory,
             Self::Store(_) => SyncReason::Store,
             Self::Timeout(_) => SyncReason::Timeout,
-            Self::LostLease => SyncReason::LostLease,
+            Self::LostLease | Self::Succeeded => SyncReason::LostLease,
         };
         run.end(SyncOutcome::Failed, reason);
         run.error(chain(self));

@@ -183,19 +183,18 @@ impl Run<'_> {
         &mut self,
         groups: &BTreeMap<String, GroupEntry>,
     ) -> Result<BTreeMap<String, GroupGrant>, Broken> {
-        let (mut plans, mut grants) = (Vec::new(), BTreeMap::new());
+        let mut grants = BTreeMap::new();
         for (unique_id, entry) in groups {
             self.report.groups.seen += 1;
             match rules::mirrored(&self.source.rules, &super::groups::as_group(entry)) {
-                Some(grant) => {
-                    plans.push(self.plan_group(&grant));
-                    grants.insert(unique_id.clone(), grant);
-                }
+                Some(grant) => drop(grants.insert(unique_id.clone(), grant)),
                 None => self.report.groups.skipped += 1,
             }
         }
-        plans.retain(|plan| !plan.is_empty());
-        self.apply_groups(plans).await?;
+        let order: Vec<&GroupGrant> = grants.values().collect();
+        for part in order.chunks(super::groups::BATCH) {
+            self.write_groups(part).await?;
+        }
         Ok(grants)
     }
 

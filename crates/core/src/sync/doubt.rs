@@ -53,7 +53,8 @@ pub(super) async fn footing(store: &Store, source: &ActiveSource) -> Result<Foot
 pub(super) async fn following(store: &Store, source: &ActiveSource) -> Result<Footing, StoreError> {
     let doubt = |why: &str| Ok(Footing::Doubt(why.to_owned()));
     let Some(position) = position(store, source).await? else {
-        return doubt("no position in the change feed is stored for what is searched");
+        let why = kept::<Option<String>>(store, source, PENDING).await?;
+        return doubt(why.as_deref().unwrap_or("no position in the change feed is stored for what is searched"));
     };
     if rules_changed(store, source).await? {
         return doubt("the rules have changed since everybody was last read");

@@ -47,13 +47,15 @@ pub(super) struct Follower<'a> {
     /// How long the next full run is put off: a feed that is in doubt again and again is no reason to read everything
     /// again and again.
     put_off: Duration,
-    /// Somebody else had the source meanwhile: what was told before is told again, and nothing is waited for.
+    /// Somebody else had the source meanwhile, or everything was read: it goes on from there, and nothing is waited for.
     paused: bool,
+    /// Up to where it has followed. Whoever else has had the source since stored another position.
+    at: Option<Position>,
 }
 
 impl<'a> Follower<'a> {
     pub(super) fn new(engine: &'a Engine, source: &'a Arc<ActiveSource>, follows: Loss) -> Self {
-        Self { engine, source, follows, put_off: Duration::ZERO, paused: false }
+        Self { engine, source, follows, put_off: Duration::ZERO, paused: false, at: None }
     }
 
     /// Follows until it has to end.
@@ -121,6 +123,7 @@ impl<'a> Follower<'a> {
             doubt::Footing::Position(position) => position,
             doubt::Footing::Doubt(why) => return self.catch_up(&why).await,
         };
+        self.at = Some(position.clone());
         let (source, poll) = (self.source, self.source.sync.poll);
         match source.directory.changes(&position, &source.wanted, Some(poll)).await? {
             Since::Doubt(why) => self.catch_up(&why).await,
@@ -132,21 +135,41 @@ impl<'a> Follower<'a> {
         // While nobody answers there is nothing to read, nothing to put off and no run to write down.
         self.source.directory.feed_kind().await?;
         tracing::info!(target: "bindery_core::live", source = self.source.slug, why, "everything is read again");
+        let before = doubt::position(self.engine.store(), self.source).await?;
         // By rules that no longer hold nobody is read.
         if !self.wait(self.put_off).await {
             return Ok(());
         }
-        self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
+        self.paused = true;
+        if doubt::position(self.engine.store(), self.source).await? != before {
+            // Somebody else has read everything meanwhile.
+            return Ok(());
+        }
         let request = SyncRequest { full: true, because: Some(why), ..SyncRequest::default() };
         // Nobody asked for it: what it removes counts together with what is removed while following.
         let run = self.engine.sync_while(self.source, request, Some(self.follows.clone())).await;
-        match run.outcome {
-            SyncOutcome::Failed => Err(Broken::Run(run.errors.into_iter().next().unwrap_or_default())),
-            _ => Ok(()),
+        if run.outcome == SyncOutcome::AlreadyRunning {
+            return self.await_turn().await;
         }
+        self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
+        if run.outcome == SyncOutcome::Failed {
+            self.paused = false;
+            return Err(Broken::Run(run.errors.into_iter().next().unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody else has the source. What they have read is newer than what was told before.
+    async fn await_turn(&mut self) -> Result<(), Broken> {
+        if let Some(held) = self.lease().await? {
+            held.give_back().await;
+            self.paused = true;
+        }
+        Ok(())
     }
 
     async fn hear(&mut self, mut changes: Changes) -> Result<(), Broken> {
+        tracing::info!(target: "bindery_core::live", source = self.source.slug, "following the directory's changes");
         let _following = Following::new(&self.source.slug);
         let began = Instant::now();
         let mut aside = Aside::load(self.engine, self.source).await?;
@@ -251,23 +274,22 @@ impl<'a> Follower<'a> {
         aside: Option<Aside>,
         again: BTreeSet<String>,
     ) -> Result<Option<Absorbed>, Broken> {
-        let mut run = Run::new(self.engine, self.source, SyncRequest::default());
-        if told.is_empty() && again.is_empty() {
-            if let Some(position) = position {
-                run.reached(position).await?;
-            }
+        if told.is_empty() && again.is_empty() && (position.is_none() || position == self.at.as_ref()) {
             return Ok(Some(Absorbed::Whole));
         }
+        let mut run = Run::new(self.engine, self.source, SyncRequest::default());
         run.aside = aside;
         run.report.mode = Mode::Incremental;
         let Some(mut held) = lease::take_as_follower(self.engine, lease::of_runs(self.source)).await? else {
-            // What is read meanwhile is newer than what was told: that must not be written over it.
-            if let Some(held) = self.lease().await? {
-                held.give_back().await;
-                self.paused = true;
-            }
+            self.await_turn().await?;
             return Ok(None);
         };
+        if doubt::position(self.engine.store(), self.source).await? != self.at {
+            // What was told must not be written over what somebody else has read since.
+            held.give_back().await;
+            self.paused = true;
+            return Ok(None);
+        }
         let limit = self.source.directory.settings().timeouts.sync;
         // That somebody still fails was said the first time.
         let quiet = !again.is_empty();
@@ -275,7 +297,7 @@ impl<'a> Follower<'a> {
         let done = tokio::select! {
             done = timeout(limit, absorb(&mut run, told, position, again)) => done.unwrap_or(Err(Broken::Timeout(limit))),
             () = held.lost() => Err(Broken::LostLease),
-            () = follows.lost() => Err(Broken::LostLease),
+            () = follows.lost() => Err(Broken::Succeeded),
         };
         // Whoever takes the lease next finds nothing under way.
         run.abandon().await;
@@ -287,6 +309,9 @@ impl<'a> Follower<'a> {
             self.engine.record_run_as(&run.report, LIVE, run.now, Some(self.engine.now())).await;
         }
         counted?;
+        if let (Ok(Absorbed::Whole), Some(position)) = (&done, position) {
+            self.at = Some(position.clone());
+        }
         done.map(Some)
     }
 }
@@ -328,12 +353,13 @@ async fn absorb(
 ) -> Result<Absorbed, Broken> {
     run.counts_together(true).await?;
     run.look_again(again, &mut told).await?;
-    if told.is_empty() {
+    let absorbed = if told.is_empty() {
         // They are gone, or cannot be read: that is all there is to remember.
         run.settle().await?;
-        return Ok(Absorbed::Whole);
-    }
-    let absorbed = run.absorb(told).await?;
+        Absorbed::Whole
+    } else {
+        run.absorb(told).await?
+    };
     if let (Absorbed::Whole, Some(position)) = (&absorbed, position) {
         run.reached(position).await?;
     }

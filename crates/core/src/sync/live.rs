@@ -24,7 +24,6 @@ impl Engine {
             }
             match lease::take(self, format!("live:{}", source.slug)).await {
                 Ok(Some(held)) => {
-                    tracing::info!(target: "bindery_core::live", source = source.slug, "following the directory's changes");
                     if let Ended::Reconfigured = Box::pin(self.follow_with(source, held)).await {
                         return;
                     }

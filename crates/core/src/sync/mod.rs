@@ -135,7 +135,7 @@ impl Engine {
                 let done = tokio::select! {
                     done = tokio::time::timeout(limit, going) => done.unwrap_or(Err(Broken::Timeout(limit))),
                     () = held.lost() => Err(Broken::LostLease),
-                    () = lost(follows.as_mut()) => Err(Broken::LostLease),
+                    () = lost(follows.as_mut()) => Err(Broken::Succeeded),
                 };
                 // Whoever takes the lease next finds nothing under way.
                 run.abandon().await;

@@ -235,7 +235,10 @@ impl Run<'_> {
 
     async fn hang(&mut self, changes: &[Change]) -> Result<(), Broken> {
         let plans = changes.chunks(BATCH).map(|changes| Plan::from(changes.to_vec())).collect();
-        self.apply_groups(plans).await
+        for error in self.apply_groups(plans).await?.into_iter().filter_map(Result::err) {
+            self.not_written(&error);
+        }
+        Ok(())
     }
 
     fn top(&self) -> Option<Uuid> {

@@ -2,7 +2,7 @@
 //! what was held for that.
 //!
 //! Kept in the store, so that a thousand single deletions are held like one thousand at once even where the follower
-//! changes in between, and written there as soon as they were carried out: a follower may be gone a moment later. So do
+//! changes in between, and written there right before they are carried out: a follower may be gone a moment later. So do
 //! the full runs that a follower makes in doubt. A run that somebody else asks for counts with what is in here, so that
 //! what the follower holds is not carried out by the next run with nobody looking; what it removes itself is not in here.
 //! Once somebody has looked and allowed removals, the count begins anew.

@@ -115,9 +115,7 @@ impl Run<'_> {
             known && brakes::within_percent(limit, counts.memberships, memberships)
         };
         if memberships_go {
-            self.take_back(&counted).await?;
-            self.removed.memberships += counted.len() as u64;
-            self.note_removals().await?;
+            self.take_back(&counted, true).await?;
         }
         if users_go {
             self.remove_users(&gone.users).await?;
@@ -125,9 +123,8 @@ impl Run<'_> {
         if groups_go {
             let groups = self.without_entry(&gone.groups).await?;
             let leaving: Vec<_> = leaving.into_iter().filter(|one| groups.contains(&one.group)).collect();
-            self.take_back(&leaving).await?;
+            self.take_back(&leaving, false).await?;
             self.remove_groups(&groups).await?;
-            self.note_removals().await?;
         }
         if users_go && groups_go && memberships_go {
             return Ok(());

@@ -2,6 +2,7 @@
 //!
 //! Whether they may be carried out is not asked here. What somebody else has changed meanwhile is left for the next run.
 
+use super::Removals;
 use super::broken::Broken;
 use super::doubt;
 use super::outcome::Action;
@@ -24,7 +25,8 @@ const MOST_LOOKED_FOR: usize = 1_000;
 const TRIES: usize = 3;
 
 impl Run<'_> {
-    pub(super) async fn take_back(&mut self, leaving: &[Leaving]) -> Result<(), Broken> {
+    /// What `count`s towards the limit by itself does not go with a group that does.
+    pub(super) async fn take_back(&mut self, leaving: &[Leaving], count: bool) -> Result<(), Broken> {
         let owner = self.owner();
         for part in leaving.chunks(BATCH) {
             let part = self.unless_read_since(part).await?;
@@ -43,6 +45,9 @@ impl Run<'_> {
                 self.report.memberships.removed += part.len() as u64;
                 continue;
             }
+            if count {
+                self.note(Removals { memberships: part.len() as u64, ..Removals::default() }).await?;
+            }
             for (one, result) in part.iter().zip(self.carry_out_removals(plans).await?) {
                 match result {
                     Ok(_) => {
@@ -57,6 +62,13 @@ impl Run<'_> {
             self.unless_read_since(&part).await?;
         }
         Ok(())
+    }
+
+    /// Removals that are about to be carried out. One too many that count is better than one too few: the store, the lease or
+    /// this process may be gone right after them.
+    async fn note(&mut self, removals: Removals) -> Result<(), Broken> {
+        self.removed = self.removed.and(removals);
+        self.note_removals().await
     }
 
     /// Counts somebody who loses a membership, where nothing else became of them. A dry run names them.
@@ -100,7 +112,6 @@ impl Run<'_> {
             for tries_left in (0..TRIES).rev() {
                 open = self.remove_part(&open, sure, tries_left == 0).await?;
             }
-            self.note_removals().await?;
             if !self.request.dry_run {
                 for user in part {
                     self.engine.forget_user(*user);
@@ -129,6 +140,7 @@ impl Run<'_> {
             }
             return Ok(Vec::new());
         }
+        self.note(Removals { users: plans.len() as u64, ..Removals::default() }).await?;
         let mut again = Vec::new();
         for ((state, action), result) in
             removals.iter().zip(self.engine.store().apply_batch(&plans, self.engine.now()).await?)
@@ -192,7 +204,6 @@ impl Run<'_> {
         if self.request.dry_run && action == "delete" {
             self.freed.insert(user.username_key.clone());
         }
-        self.removed.users += 1;
         self.report.change(Thing::User, &user.username, action, Vec::new());
     }
 
@@ -200,6 +211,9 @@ impl Run<'_> {
         let owner = self.owner();
         if !groups.is_empty() {
             self.unnest(groups).await?;
+        }
+        if !self.request.dry_run {
+            self.note(Removals { groups: groups.len() as u64, ..Removals::default() }).await?;
         }
         for group in groups {
             let Some(state) = self.groups.get(*group).cloned() else { continue };
@@ -221,7 +235,6 @@ impl Run<'_> {
             }
             let tally = &mut self.report.groups;
             *(if delete { &mut tally.deleted } else { &mut tally.deactivated }) += 1;
-            self.removed.groups += 1;
             let word = if delete { "delete" } else { "deactivate" };
             self.report.change(Thing::Group, &state.group.name, word, Vec::new());
         }

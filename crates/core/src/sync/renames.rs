@@ -9,6 +9,7 @@ use super::broken::Broken;
 use super::people::Decided;
 use super::run::Run;
 use super::writing::{Next, Planned, Stored};
+use crate::engine::chain;
 use crate::reconcile::username_key;
 use bindery_store::{Plan, Snapshot};
 use std::collections::{HashMap, HashSet};
@@ -86,7 +87,14 @@ impl Run<'_> {
                 Ok(_) => {}
                 Err(error) if error.is_unavailable() => return Err(error.into()),
                 // Somebody else has written one of them: they are as they were, and whoever still wants a name is a conflict.
-                Err(_) => return self.not_renamed(people).await,
+                Err(error) if error.is_conflict() => return self.not_renamed(people).await,
+                Err(error) => {
+                    let why = chain(&error);
+                    for one in &people {
+                        self.failed(&one.decided.person, &why);
+                    }
+                    return self.load_groups().await;
+                }
             }
         }
         for (one, plan) in people.iter().zip(&plans) {

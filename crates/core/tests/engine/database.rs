@@ -62,7 +62,8 @@ impl Database {
         self.begin(format!("SELECT FROM users WHERE id = '{user}' FOR UPDATE")).await
     }
 
-    async fn begin(&self, sql: String) -> PgConnection {
+    /// Does something and does not commit it yet.
+    pub(crate) async fn begin(&self, sql: String) -> PgConnection {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
         connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}")))).await.unwrap();
         connection

@@ -1,10 +1,12 @@
 //! Groups of the directory as local ones, with and without people in them.
 
+use crate::database::Database;
 use crate::sync_full::{FULL, planned, sync};
 use crate::world::{Setup, World};
 use bindery_core::reconcile::group_key;
 use bindery_core::sync::{Mode, SyncOutcome, SyncRequest, SyncRun};
 use bindery_demo_directory::company;
+use sqlx::Executor as _;
 use uuid::Uuid;
 
 const INCREMENTAL: SyncRequest<'static> = SyncRequest { full: false, ..FULL };
@@ -261,4 +263,32 @@ async fn only_listed_groups_are_mirrored() {
         assert_eq!((run.groups.seen, run.groups.created, run.groups.skipped), (11, made, 11 - made), "{run:?}");
         assert_eq!(world.user("beth").await.unwrap().in_group("sales"), made == 1);
     }
+}
+
+/// Somebody who signs in makes the groups that they are in. A run that is making them meanwhile makes do with those.
+#[tokio::test]
+async fn a_group_that_others_make_at_the_same_time_is_no_reason_to_read_everything_again() {
+    let database = Database::postgres();
+    let mapped = "[sources.larkspur.group_map]\nsellers = \"sales\"\n";
+    let source = format!("[sources.larkspur.groups]\nmirror = true\n{mapped}");
+    let world = World::new(Setup { source, store: Some(database.url()), ..Setup::default() }).await;
+    let make = |name: &str| {
+        format!(
+            "INSERT INTO groups (id, name, name_key, owner, created_at) \
+             VALUES (gen_random_uuid(), '{name}', '{name}', 'larkspur', '2026-01-01T00:00:00Z')"
+        )
+    };
+    let mut other = database.begin(make("sales")).await;
+    let mut another = database.begin(make("sellers")).await;
+    let commit = async {
+        database.waiting(&mut another, 1).await;
+        another.execute("COMMIT").await.unwrap();
+        database.waiting(&mut other, 1).await;
+        other.execute("COMMIT").await.unwrap();
+    };
+    let (run, ()) = tokio::join!(sync(&world, FULL), commit);
+    assert_eq!((run.outcome, run.groups.failed, run.errors.len()), (SyncOutcome::Completed, 0, 0), "{run:?}");
+    let run = sync(&world, SyncRequest { full: false, ..FULL }).await;
+    assert_eq!((run.mode, run.groups.seen), (Mode::Incremental, 0), "{run:?}");
+    assert!(world.user("beth").await.unwrap().in_group("sales"));
 }

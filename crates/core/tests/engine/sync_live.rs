@@ -441,3 +441,50 @@ async fn a_follower_that_the_app_makes_panic_begins_again() {
     until("the change arrives", arrived).await;
     stop(&world, following).await;
 }
+
+/// Another process has stored another position, or none: what is told is nothing to go on with, and the follower does not
+/// write over it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_that_somebody_else_has_stored_counts() {
+    let (world, following) = followed(World::with(LIVE).await).await;
+    mail(&world, "zoe", "first@larkspur.example").await;
+    let store = world.engine.store();
+    let is_free = || async { store.lease("sync:larkspur", world.clock.now()).await.unwrap().is_none() };
+    until("the change is carried out", is_free).await;
+    let so_far = runs(&world, "completed").await.len();
+    store.put_position("larkspur", "feed", serde_json::Value::Null, world.clock.now()).await.unwrap();
+    mail(&world, "zoe", "second@larkspur.example").await;
+    until("everything is read again", || async { runs(&world, "completed").await.len() > so_far }).await;
+    stop(&world, following).await;
+}
+
+/// What a follower is about to remove counts before it is removed: it may be gone a moment later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn removals_count_before_they_are_carried_out() {
+    let database = Database::postgres();
+    let source = format!("{LIVE}{MIRROR}");
+    let world = World::new(Setup { source, store: Some(database.url()), ..Setup::default() }).await;
+    let (world, following) = followed(world).await;
+    mail(&world, "zoe", "first@larkspur.example").await;
+    let count = async |what: &str| {
+        let noted = world.engine.store().position("larkspur", "removals").await.unwrap().unwrap_or_default();
+        noted.as_array().into_iter().flatten().filter_map(|one| one[what].as_u64()).sum::<u64>()
+    };
+    for (what, table) in [("memberships", "memberships"), ("users", "users")] {
+        let before = count(what).await;
+        let mut held = database.hold(table).await;
+        match what {
+            "users" => world.delete(&[dn("beth")]).await,
+            _ => world.leave("zoe", "design").await,
+        }
+        database.waiting(&mut held, 1).await;
+        assert!(count(what).await > before, "{what}");
+        held.close().await.unwrap();
+        until("it is carried out", || async {
+            let zoe = world.user("zoe").await.unwrap();
+            !zoe.in_group("design") && (what != "users" || !active(&world, "beth").await)
+        })
+        .await;
+    }
+    stop(&world, following).await;
+}

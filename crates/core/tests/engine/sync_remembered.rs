@@ -224,8 +224,10 @@ async fn groups_in_a_group_that_only_a_rule_names_are_read_again_too() {
 
     // What the group in it is out of, those in that one are out of.
     let zoe = world.enter("zoe").await;
-    world.edit(&format!("dn: {crew}\nchangetype: modify\ndelete: member\nmember: {night}\n")).await;
     leave_apart(&world, "zoe").await;
+    sync(&world, INCREMENTAL).await;
+    world.current(&zoe).await;
+    world.edit(&format!("dn: {crew}\nchangetype: modify\ndelete: member\nmember: {night}\n")).await;
     assert_eq!(sync(&world, INCREMENTAL).await.outcome, SyncOutcome::Completed);
     world.ended(&zoe).await;
 }

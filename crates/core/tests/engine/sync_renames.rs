@@ -1,7 +1,7 @@
 //! Names that pass from one person to another: the account stays with its person, and nobody comes into another one.
 
 use crate::sync_full::{FULL, planned, sync};
-use crate::world::{World, dn};
+use crate::world::{Setup, World, dn};
 use bindery_core::sync::{Mode, SyncOutcome, SyncRequest, SyncRun};
 use bindery_demo_directory::company;
 use bindery_store::Change;
@@ -127,5 +127,31 @@ async fn names_pass_on_behind_somebody_who_is_deleted() {
         assert!(world.user("leo").await.unwrap().in_group("design"));
         assert!(run(&world, INCREMENTAL).await.memberships.removed > 0);
         assert!(!world.user("leo").await.unwrap().in_group("design"));
+    }
+}
+
+/// Whoever is refused and is to have a name that somebody else has keeps theirs, and nothing else: neither rights nor groups
+/// wait for it.
+#[tokio::test]
+async fn who_is_refused_loses_everything_else_though_their_name_is_taken() {
+    for request in BOTH {
+        let world = company("").await;
+        let rules = "[sources.larkspur.users.attributes]\nusername = \"{{ carLicense or uid }}\"\n\
+                     [sources.larkspur.groups]\nmirror = true\n[sources.larkspur.flags]\nis_active = \"author-relations\"\n\
+                     is_staff = \"author-relations\"\n";
+        world.reload(&Setup { source: rules.to_owned(), ..Setup::default() });
+        sync(&world, FULL).await;
+        let in_the_way = world.local("taken", None).await;
+        assert!(world.user("leo").await.unwrap().flag("is_staff"));
+        let token = world.enter("leo").await;
+        call(&world, &[("leo", "taken")]).await;
+        world.leave("leo", "author-relations").await;
+        run(&world, request).await;
+        let leo = world.user("leo").await.unwrap();
+        assert!(!leo.flag("is_active") && !leo.flag("is_staff") && !leo.in_group("author-relations"), "{leo:?}");
+        world.ended(&token).await;
+        world.apply(vec![Change::DeleteUser { user: in_the_way }]).await;
+        run(&world, request).await;
+        assert!(world.user("leo").await.is_none() && world.user("taken").await.is_some());
     }
 }
