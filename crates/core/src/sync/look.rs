@@ -1,7 +1,7 @@
 //! People as they were listed: who has changed, and what the rules say of them. A page is looked at in a task of its own,
 //! while the one before it is planned and written.
 //!
-//! Nothing is read or written here, and nothing counted.
+//! Nothing is written here, and nothing counted. Asked is one thing: whether somebody who shows no groups hides some.
 
 use super::broken::{Broken, finished};
 use super::changes::SIDE_BY_SIDE;

@@ -22,7 +22,7 @@ fn with_executives() -> Slapd {
     let readers = "group.exact=\"cn=readers,ou=services,dc=example,dc=test\"";
     let execs = "dn.subtree=\"ou=execs,ou=people,dc=example,dc=test\"";
     let access = format!("access to {execs} attrs=memberOf by {readers} read by * none");
-    Slapd::builder().memberof().ldif(ldif).access(&access).start()
+    Slapd::builder().memberof().syncprov().ldif(ldif).access(&access).start()
 }
 
 async fn over(slapd: &Slapd, rules: &str) -> Engine {
@@ -95,6 +95,39 @@ async fn whose_groups_may_not_be_read_any_more_keeps_what_they_had() {
             assert_eq!(in_group(&engine, "eva", "board").await, Some(false));
         }
     }
+}
+
+/// Nobody is read in full because of one person whose groups nobody may read; they are looked at by each run.
+#[tokio::test]
+async fn whose_groups_may_not_be_read_is_looked_at_again_and_nobody_else() {
+    let slapd = with_executives();
+    let engine = over(&slapd, "[sources.larkspur.access]\nrequire = \"board\"\n").await;
+    let source = engine.source("larkspur").unwrap();
+    assert_eq!(engine.sync(&source, FULL).await.outcome, SyncOutcome::Completed);
+    let token = engine.sign_in(attempt("eva", "eva-secret")).await.token.unwrap();
+    let reader = |verb: &str| {
+        format!(
+            "dn: cn=readers,ou=services,dc=example,dc=test\nchangetype: modify\n{verb}: member\nmember: {}\n",
+            Slapd::SYNC_DN
+        )
+    };
+    slapd.ldapmodify(&reader("delete"));
+    assert_eq!(engine.sync(&source, FULL).await.outcome, SyncOutcome::Completed);
+    let eva = "uid=eva,ou=execs,ou=people,dc=example,dc=test";
+    for title in ["One", "Two"] {
+        slapd.ldapmodify(&format!("dn: {eva}\nchangetype: modify\nreplace: title\ntitle: {title}\n"));
+        let run = engine.sync(&source, INCREMENTAL).await;
+        assert_eq!((run.outcome, run.mode), (SyncOutcome::Completed, Mode::Incremental), "{run:?}");
+        assert!(matches!(engine.session(&token).await, SessionState::Active(_) | SessionState::Renewed(..)));
+    }
+    slapd.ldapmodify(&format!(
+        "{}\ndn: cn=board,ou=groups,dc=example,dc=test\nchangetype: modify\ndelete: member\nmember: {eva}\n",
+        reader("add")
+    ));
+    engine.sync(&source, INCREMENTAL).await;
+    assert!(matches!(engine.session(&token).await, SessionState::Ended(_)));
+    let run = engine.sync(&source, INCREMENTAL).await;
+    assert_eq!((run.mode, run.users.seen), (Mode::Incremental, 0), "once is enough: {run:?}");
 }
 
 /// A rule names a group outside the base, which has one of the source's in it. A group that no feed tells of comes into that
