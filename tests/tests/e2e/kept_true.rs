@@ -1,7 +1,7 @@
 //! What keeps people true between two sign-ins, against slapd: refresh, passwords changed elsewhere, and what a
 //! sync makes of groups, templates and entries that will not do.
 
-use bindery_tests::{Serving, Slapd};
+use bindery_tests::{Postgres, Serving, Slapd};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -138,4 +138,34 @@ fn one_bad_entry_fails_alone_and_groups_have_a_parent() {
         ["site.enter"],
         "through the group that writers hang below"
     );
+}
+
+/// A13: whatever was missed while nobody served is made up for by one run, however many replicas begin at once.
+#[tokio::test]
+async fn a_missed_time_is_made_up_for_once_over_all_replicas() {
+    let slapd = Slapd::builder().syncprov().start();
+    let postgres = Postgres::start();
+    let database = postgres.database();
+    let store = format!("[store]\nurl = \"{database}\"");
+    let bindery = corp(&slapd).table("sync", "schedule = \"0 */2 * * *\"").also(&store).bindery();
+    assert_eq!(bindery.run(&["sync", "corp"]).code, 0);
+    slapd.ldapmodify(&format!("dn: {}\nchangetype: modify\nreplace: mail\nmail: due@example.test\n", person("ann")));
+    let runs = || {
+        let kept =
+            postgres.sql_in(&database, "SELECT outcome FROM sync_runs WHERE started_at > now() - interval '1 hour'");
+        kept.lines().filter(|line| *line != "running").count()
+    };
+    // The clock of nobody can be set: the run of before is made older instead.
+    postgres.sql_in(&database, "UPDATE sync_runs SET started_at = started_at - interval '5 hours'");
+    let replicas = [bindery.serve(), bindery.serve()];
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while runs() == 0 {
+        assert!(tokio::time::Instant::now() < end, "nobody ran it:\n{}", replicas[0].log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(user(&bindery, "ann")["email"], "due@example.test");
+    for replica in replicas {
+        assert!(replica.stop().unwrap().success());
+    }
+    assert_eq!(runs(), 1);
 }
