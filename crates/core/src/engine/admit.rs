@@ -72,21 +72,25 @@ impl Engine {
     pub(crate) async fn admit(&self, entering: Entering<'_>, finish: &Finish<'_>) -> Result<Admitted, Rejection> {
         let (source, dn) = (entering.source, entering.person.dn.to_string());
         let located = |rejection: Rejection| rejection.at(&source.slug, Some(&dn));
-        if let Some(admitted) = self.admit_once(&entering, &source.directory, true, finish).await.map_err(located)? {
+        let bound = entering.accepted.is_some();
+        // Whoever has given the right password is told why they are refused.
+        let judged = |rejection: Rejection| located(if bound { rejection.after_password() } else { rejection });
+        if let Some(admitted) = self.admit_once(&entering, &source.directory, true, finish).await.map_err(judged)? {
             return Ok(admitted);
         }
         for _ in 1..TRIES {
             let read_at = self.now();
-            let person = self.read_once_more(&entering).await.map_err(located)?;
+            let person = self.read_once_more(&entering).await.map_err(judged)?;
+            // What was right a moment ago may be wrong by now: that says for itself whether it was.
             let accepted = accept_again(&entering, &person).await.map_err(located)?;
             let again = Entering { person: &person, read_at, accepted, known: None, ..entering };
             // Clocks of replicas differ: only what is written from now on is a reason to read a third time.
             let directory = source.directory.afresh();
-            if let Some(admitted) = self.admit_once(&again, &directory, false, finish).await.map_err(located)? {
+            if let Some(admitted) = self.admit_once(&again, &directory, false, finish).await.map_err(judged)? {
                 return Ok(admitted);
             }
         }
-        Err(located(Rejection::unavailable(KEPT_CHANGING)))
+        Err(judged(Rejection::unavailable(KEPT_CHANGING)))
     }
 
     async fn read_once_more(&self, entering: &Entering<'_>) -> Result<Person, Rejection> {

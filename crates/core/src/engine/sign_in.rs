@@ -131,7 +131,7 @@ impl Engine {
                 }));
                 self.finish(attempt, admission, plan)
             };
-            let admitted = self.admit(entering, &finish).await.map_err(Rejection::after_password)?;
+            let admitted = self.admit(entering, &finish).await?;
             return Ok(Some(admitted));
         }
         Ok(None)

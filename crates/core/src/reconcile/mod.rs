@@ -200,10 +200,9 @@ pub fn reconcile(
         let vouches = |bytes: &&Vec<u8>| {
             Fingerprint::from_bytes(bytes).is_some_and(|print| print.standpoint() == Standpoint::Written)
         };
-        let kept = stored.fingerprint.as_ref().filter(vouches).cloned();
         let same = || Link { last_seen: link.last_seen, fingerprint: None, ..stored.clone() } == link;
         if terms.fingerprint.is_none() && changes.is_empty() && same() {
-            link.fingerprint = kept;
+            link.fingerprint = stored.fingerprint.as_ref().filter(vouches).cloned();
         }
     }
     // Right after the user: memberships may come before it in no plan, but a link needs its user.

@@ -140,9 +140,9 @@ impl<'a> Follower<'a> {
         if !self.wait(self.put_off).await {
             return Ok(());
         }
-        self.paused = true;
         if doubt::position(self.engine.store(), self.source).await? != before {
             // Somebody else has read everything meanwhile.
+            self.paused = true;
             return Ok(());
         }
         let request = SyncRequest { full: true, because: Some(why), ..SyncRequest::default() };
@@ -153,9 +153,9 @@ impl<'a> Follower<'a> {
         }
         self.put_off = (self.put_off * 2).clamp(RETRY, MOST_PUT_OFF);
         if run.outcome == SyncOutcome::Failed {
-            self.paused = false;
             return Err(Broken::Run(run.errors.into_iter().next().unwrap_or_default()));
         }
+        self.paused = true;
         Ok(())
     }
 

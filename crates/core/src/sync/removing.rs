@@ -101,7 +101,7 @@ impl Run<'_> {
     pub(super) fn comes_again(&mut self, unique_id: String) {
         self.fails(unique_id);
         if self.failing.len() > doubt::MOST_AGAIN {
-            self.unfinished = Some("too many people came in while they were being read");
+            self.unfinished = Some("too many people are left to be looked at again one by one");
         }
     }
 

@@ -190,6 +190,7 @@ async fn a_password_that_was_changed_meanwhile_lets_nobody_in() {
     };
     let (end, ()) = tokio::join!(world.sign_in("leo", PASSWORD), change);
     assert_refused(&end, Reason::BadCredentials);
+    assert!(!end.password_verified, "they are told what anybody is who has it wrong");
     assert!(world.engine.store().sessions_of(user, world.clock.now()).await.unwrap().is_empty());
     world.outage().await;
     assert_unavailable(&world.login("leo", PASSWORD).await);
