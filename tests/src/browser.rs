@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
+use thirtyfour::prelude::{ElementWaitable as _, WebDriverResult};
+use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
 
 use crate::net::{free_port, wait_for_port};
 use crate::process::{self, Server, folder, is_root};
@@ -72,6 +73,16 @@ impl Browser {
         tools.send_raw("Emulation.setEmulatedMedia", media).await?;
         tools.send_raw("Emulation.setDeviceMetricsOverride", metrics).await?;
         Ok(())
+    }
+
+    /// Does what leads to another page, and returns when that one has taken the place of this one.
+    ///
+    /// A click and a key come back when the browser has heard of them: whoever navigates at once calls off what
+    /// they were about to send.
+    pub async fn leave(&self, act: impl Future<Output = WebDriverResult<()>>) -> WebDriverResult<()> {
+        let page = self.driver.find(By::Tag("html")).await?;
+        act.await?;
+        page.wait_until().wait(Duration::from_secs(20), Duration::from_millis(20)).stale().await
     }
 
     /// Turns scripts off or on, for pages that must work without.

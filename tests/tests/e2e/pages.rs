@@ -20,7 +20,7 @@ async fn sign_in(browser: &Browser, server: &Serving, name: &str, password: &str
     let field = driver.find(By::Name("password")).await?;
     field.send_keys(password).await?;
     // The keyboard is enough.
-    field.send_keys(Key::Enter + "").await
+    browser.leave(field.send_keys(Key::Enter + "")).await
 }
 
 async fn text(browser: &Browser) -> String {
@@ -43,7 +43,7 @@ async fn browser_signs_in_and_out_without_scripts() {
         assert!(profile.contains(word), "{word}: {profile}");
     }
     let button = browser.driver().find(By::Css("form[action$='/logout'] button")).await.unwrap();
-    button.click().await.unwrap();
+    browser.leave(button.click()).await.unwrap();
     browser.driver().goto(server.url("/profile")).await.unwrap();
     assert!(browser.driver().current_url().await.unwrap().path().ends_with("/login"));
 }
