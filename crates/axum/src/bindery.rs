@@ -1,6 +1,7 @@
 //! [`Bindery`]: what an app holds, and how it is set up.
 
 use crate::{
+    administration::Administration,
     authority::Authority,
     csrf::Tokens,
     guard::{Guard, Rule},
@@ -40,6 +41,7 @@ impl Bindery {
             mount: String::new(),
             home: None,
             home_page: false,
+            administration: None,
             site: "Bindery".to_owned(),
             banner: None,
             demo: None,
@@ -47,8 +49,8 @@ impl Bindery {
         }
     }
 
-    /// The routes: `/login`, `/logout`, `/profile`, `/password`, `/api/v1/me`, `/assets/…`, and `/` if asked for,
-    /// all below the mount point. Merge them into the app's router; do not nest them.
+    /// The routes: `/login`, `/logout`, `/profile`, `/password`, `/api/v1/me`, `/assets/…`, and `/` and `/admin/…` if asked
+    /// for, all below the mount point. Merge them into the app's router; do not nest them.
     pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         routes::router(&self.shared, self.home)
     }
@@ -110,6 +112,7 @@ pub struct BinderyBuilder {
     mount: String,
     home: Option<String>,
     home_page: bool,
+    administration: Option<Arc<dyn Administration>>,
     site: String,
     banner: Option<String>,
     demo: Option<Demo>,
@@ -140,6 +143,13 @@ impl BinderyBuilder {
     /// Serves a home page at the mount point, too. Default: off, since most apps have their own.
     pub fn home_page(mut self, serve: bool) -> Self {
         self.home_page = serve;
+        self
+    }
+
+    /// Serves `/admin/…` below the mount point, too, for people with the permission `bindery.view_user`: the engine,
+    /// once more, is what answers them. Default: off, since many apps have an `/admin` of their own.
+    pub fn admin_pages(mut self, administration: impl Administration) -> Self {
+        self.administration = Some(Arc::new(administration));
         self
     }
 
@@ -197,6 +207,7 @@ impl BinderyBuilder {
         });
         let shared = Shared {
             authority: self.authority,
+            administration: self.administration,
             settings: ArcSwap::from_pointee(self.settings),
             pages: Pages::load(self.templates.as_deref())?,
             tokens: Tokens::new(&key),

@@ -26,6 +26,7 @@
 //! ```
 //!
 //! - [`Bindery::routes`] are the pages and `/api/v1/me`; templates and style can be replaced from a folder.
+//! - [`BinderyBuilder::admin_pages`] adds `/admin/…`: people, where what is known of them comes from, and who may sign in.
 //! - [`Bindery::layer`] makes [`CurrentUser`], `Option<CurrentUser>` and [`Require`] work. It looks a session up once a
 //!   request, and only if somebody asks.
 //! - [`Bindery::require_signed_in`], [`Bindery::require_flag`], [`Bindery::require_group`] and
@@ -37,6 +38,7 @@
 //!
 //! The crate holds pages, cookies and HTTP, and no decision about anybody: those are `bindery-core`'s.
 
+pub mod administration;
 mod assets;
 pub mod authority;
 mod bindery;

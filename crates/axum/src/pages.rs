@@ -3,9 +3,11 @@
 //! The templates are embedded; a folder may hold others of the same names. They are parsed, and tried with
 //! samples, before anything is served.
 
+mod admin;
 mod context;
 mod samples;
 
+pub(crate) use admin::{PersonPage, UsersPage};
 pub(crate) use context::{Chrome, ErrorPage, HomePage, LoginPage, Page, PasswordPage, ProfilePage, Visible};
 pub use context::{Demo, DemoPerson};
 

@@ -108,6 +108,14 @@ pub fn forbidden() -> Sentence {
     Sentence::new("Your account doesn't have the rights for this page.", "Ask your administrator if you need it.")
 }
 
+/// When nobody can look up or change people.
+pub fn people_unavailable() -> Sentence {
+    Sentence::new(
+        "People can't be looked up or changed at the moment, so nothing was done.",
+        "Try again in a minute, and look at the server's log if it goes on.",
+    )
+}
+
 /// When a post came from elsewhere.
 pub fn foreign() -> Sentence {
     Sentence::new("This request came from another site, so nothing was done.", "Go to the page itself and try again.")

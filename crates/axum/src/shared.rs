@@ -1,6 +1,7 @@
 //! What all handlers share, and the one way to answer with a page.
 
 use crate::{
+    administration::Administration,
     authority::Authority,
     cookie,
     csrf::{self, Tokens},
@@ -16,7 +17,10 @@ use axum::{
     extract::OriginalUri,
     response::{IntoResponse, Response},
 };
-use bindery_core::{Entropy, engine::UserView};
+use bindery_core::{
+    Entropy,
+    engine::{UserView, VIEW_USER},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 use std::sync::Arc;
 
@@ -27,6 +31,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img
 /// Everything behind a [`crate::Bindery`].
 pub(crate) struct Shared {
     pub(crate) authority: Arc<dyn Authority>,
+    /// Where the admin pages are served.
+    pub(crate) administration: Option<Arc<dyn Administration>>,
     /// Replaced by a reload.
     pub(crate) settings: ArcSwap<WebSettings>,
     pub(crate) pages: Pages,
@@ -113,6 +119,7 @@ impl Asked {
             csrf_field: csrf::FIELD,
             csrf: shared.tokens.token(&nonce, &self.headers, &self.settings),
             user: user.map(Visible::of),
+            people: shared.administration.is_some() && user.is_some_and(|user| user.may(VIEW_USER)),
             banner: shared.banner.as_deref(),
             demo: shared.demo.as_ref(),
             sources: self.settings.icons.faces(&shared.mount),

@@ -36,6 +36,7 @@ mod lists;
 mod many;
 mod model;
 mod open;
+mod people;
 mod plan;
 mod rosters;
 mod sessions;
@@ -58,6 +59,7 @@ pub use model::{
     TokenHash, User, UserFilter, UserState,
 };
 pub use open::{Store, Tuning};
+pub use people::ListedUser;
 pub use plan::{Applied, Change, Expected, Field, GroupRef, NewGroup, Plan};
 pub use rosters::Roster;
 pub use snapshot::{Snapshot, SnapshotRequest};

@@ -31,6 +31,8 @@ pub(crate) struct Chrome<'a> {
     pub(crate) csrf: String,
     /// Who is signed in.
     pub(crate) user: Option<Visible<'a>>,
+    /// Whether they may look at everybody, at `/admin/users`.
+    pub(crate) people: bool,
     /// A line above every page.
     pub(crate) banner: Option<&'a str>,
     /// What a demo tells its visitors.
@@ -206,12 +208,12 @@ fn origin(link: &LinkView) -> Origin<'_> {
     }
 }
 
-fn date(time: DateTime<Utc>) -> String {
+pub(super) fn date(time: DateTime<Utc>) -> String {
     time.format("%-d %B %Y, %H:%M UTC").to_string()
 }
 
 /// A row, unless there is nothing to show.
-fn row(label: &str, value: &Value) -> Option<Row> {
+pub(super) fn row(label: &str, value: &Value) -> Option<Row> {
     let values: Vec<String> = match value {
         Value::Array(many) => many.iter().filter_map(text).collect(),
         one => text(one).into_iter().collect(),

@@ -1,10 +1,13 @@
 //! Samples that every template is tried with: at start where templates are overridden, and in the tests.
 
 use super::{
-    Chrome, Demo, DemoPerson, ErrorPage, HomePage, LoginPage, Pages, PagesError, PasswordPage, ProfilePage, Visible,
+    Chrome, Demo, DemoPerson, ErrorPage, HomePage, LoginPage, Pages, PagesError, PasswordPage, PersonPage, ProfilePage,
+    UsersPage, Visible,
 };
 use crate::{icons::Face, sentences};
-use bindery_core::engine::{LinkView, UserView};
+use bindery_core::engine::{
+    Deed, EntryView, GivenGroup, Giver, Inactive, LinkView, People, PersonLine, PersonView, UserView,
+};
 use chrono::DateTime;
 use serde_json::json;
 use uuid::Uuid;
@@ -38,6 +41,25 @@ pub(super) fn try_all(pages: &Pages) -> Result<(), PagesError> {
         for changes in [true, false] {
             pages.render(&chrome, &HomePage::of(user, changes))?;
             pages.render(&chrome, &ProfilePage::of(user, changes))?;
+        }
+    }
+    try_admin(pages, &full, &bare)
+}
+
+fn try_admin(pages: &Pages, full: &UserView, bare: &UserView) -> Result<(), PagesError> {
+    let admin = superuser();
+    let chrome = Chrome { people: true, ..chrome(Some(&admin), None) };
+    pages.render(&chrome, &UsersPage::default())?;
+    for (query, later) in [("", false), ("", true), ("ann", false)] {
+        pages.render(&chrome, &UsersPage::of(query, later, people("Ann Lee"), "/admin/users"))?;
+        pages.render(&chrome, &UsersPage::of(query, later, People::default(), "/admin/users"))?;
+    }
+    for user in [full, bare, &admin] {
+        for visitor in [full, &admin] {
+            for (inactive, done) in [(None, None), (Some(Inactive::ByHand), Some(Deed::Deactivate))] {
+                let person = PersonView { inactive, ..person(user) };
+                pages.render(&chrome, &PersonPage::of(&person, visitor, done, "/admin/users"))?;
+            }
         }
     }
     Ok(())
@@ -81,6 +103,7 @@ fn chrome<'a>(user: Option<&'a UserView>, demo: Option<&'a Demo>) -> Chrome<'a> 
         csrf_field: "csrf_token",
         csrf: "token".to_owned(),
         user: user.map(Visible::of),
+        people: false,
         banner: demo.map(|demo| demo.note.as_str()),
         demo,
         sources: demo
@@ -114,6 +137,54 @@ fn user(display_name: &str) -> UserView {
     }
 }
 
+fn superuser() -> UserView {
+    let mut admin = UserView { id: Uuid::max(), ..user("Root") };
+    admin.flags.insert("is_superuser".to_owned(), true);
+    admin
+}
+
+fn people(text: &str) -> People {
+    let line = PersonLine {
+        id: Uuid::nil(),
+        username: text.to_owned(),
+        name: text.to_owned(),
+        email: text.to_owned(),
+        sources: vec![text.to_owned()],
+        inactive: Some(Inactive::Left(text.to_owned())),
+        superuser: true,
+        last_sign_in: Some(DateTime::UNIX_EPOCH),
+    };
+    let local = PersonLine { sources: Vec::new(), inactive: None, last_sign_in: None, ..line.clone() };
+    let listed = vec![line, local];
+    People { by_email: listed.clone(), listed, next: Some(text.to_owned()), more_by_email: true }
+}
+
+/// Somebody whose every name is that of `user`.
+fn person(user: &UserView) -> PersonView {
+    let name = &user.display_name;
+    let givers = vec![Giver::Hand, Giver::Source(name.clone()), Giver::Live];
+    let groups = user.groups.iter().map(|group| GivenGroup { group: group.clone(), by: givers.clone() });
+    let entry = user.link.as_ref().map(|link| EntryView {
+        source: name.clone(),
+        dn: link.dn.clone(),
+        unique_id: link.unique_id.clone(),
+        last_seen: link.last_seen,
+        fields: user.profile.keys().cloned().collect(),
+        flags: user.flags.keys().cloned().collect(),
+    });
+    PersonView {
+        user: user.clone(),
+        inactive: None,
+        groups: groups.collect(),
+        local_password: entry.is_none(),
+        sessions: 2,
+        created_at: DateTime::UNIX_EPOCH,
+        updated_at: DateTime::UNIX_EPOCH,
+        last_sign_in: entry.is_some().then_some(DateTime::UNIX_EPOCH),
+        entries: entry.into_iter().collect(),
+    }
+}
+
 #[cfg(test)]
 pub(super) fn home(pages: &Pages) -> String {
     let user = user("Ann");
@@ -135,6 +206,9 @@ pub(super) fn hostile(pages: &Pages) -> String {
     let mut html = pages.render(&chrome, &ProfilePage::of(&user, true)).unwrap();
     html += &pages.render(&chrome, &HomePage::of(&user, true)).unwrap();
     html += &pages.render(&chrome, &login).unwrap();
+    let person = PersonView { inactive: Some(Inactive::Rule(evil.to_owned())), ..person(&user) };
+    html += &pages.render(&chrome, &PersonPage::of(&person, &superuser(), None, "/admin/users")).unwrap();
+    html += &pages.render(&chrome, &UsersPage::of(evil, true, people(evil), "/admin/users")).unwrap();
     assert!(!html.contains("49"), "templates in values are not run");
     html
 }

@@ -1,5 +1,6 @@
 //! The routes, one file each.
 
+mod admin;
 mod assets;
 pub(crate) mod home;
 pub(crate) mod login;
@@ -29,6 +30,9 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(shared: &Arc<Shared>, hom
         .route("/assets/{hash}/{name}", get(assets::show));
     if home {
         router = router.route("/", get(home::show));
+    }
+    if let Some(administration) = &shared.administration {
+        router = router.merge(admin::router(shared, administration));
     }
     let router = router
         .method_not_allowed_fallback(unknown::method)

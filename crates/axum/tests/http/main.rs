@@ -9,7 +9,9 @@
     reason = "a test that cannot begin fails by panicking"
 )]
 
+mod admin;
 mod login;
+mod office;
 mod pages;
 mod real;
 mod scripted;

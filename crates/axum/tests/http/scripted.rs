@@ -196,7 +196,7 @@ pub fn user(username: &str) -> UserView {
         email: "ann.carter@binder.example".to_owned(),
         display_name: "Ann Carter".to_owned(),
         path: "Leeds/Publishing".to_owned(),
-        flags: [("is_active", true), ("is_staff", true), ("is_superuser", false)]
+        flags: [("is_active", true), ("is_staff", true), ("is_superuser", username == "root")]
             .map(|(name, set)| (name.to_owned(), set))
             .into(),
         profile: profile.as_object().cloned().unwrap(),

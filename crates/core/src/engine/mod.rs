@@ -3,6 +3,7 @@
 //! Every way in ends in one path, `admit`, for a person of a directory; a session is made in one
 //! function, and only from an admission.
 
+mod administer;
 mod admission;
 mod admit;
 mod attempt;
@@ -10,6 +11,7 @@ mod authorize_local;
 mod explain;
 mod offline;
 mod password_change;
+mod people;
 mod provision;
 mod refresh;
 mod route;
@@ -20,10 +22,12 @@ mod throttle;
 mod turn;
 mod view;
 
+pub use administer::{Actor, Administered, CHANGE_USER, Deed, VIEW_USER};
 pub(crate) use attempt::chain;
 pub use attempt::{Attempt, SignIn, Via};
 pub use explain::{AccessView, Explanation, FieldView, FlagView, GroupView};
 pub use password_change::PasswordChange;
+pub use people::{EntryView, GivenGroup, Giver, Inactive, People, PeopleQuery, PersonLine, PersonView};
 pub use provision::Provisioned;
 pub use session::{Current, Ended, SessionState};
 pub use source::ActiveSource;

@@ -40,7 +40,7 @@ pub(crate) async fn pages(engine: &Engine, config: &Config) -> Result<BinderyBui
     let key: [u8; 32] = kept.try_into().map_err(|_| {
         Failure::unavailable("the store's form_key is damaged; delete the setting \"form_key\" and start again")
     })?;
-    let pages = Bindery::builder(engine.clone(), config).home_page(true).form_key(key);
+    let pages = Bindery::builder(engine.clone(), config).home_page(true).admin_pages(engine.clone()).form_key(key);
     Ok(match &config.server.templates {
         Some(folder) => pages.templates(folder),
         None => pages,

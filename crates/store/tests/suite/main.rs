@@ -4,6 +4,7 @@
 mod batches;
 mod groups;
 mod hostile;
+mod listing;
 mod opening;
 mod people;
 mod place;

@@ -2,7 +2,7 @@
 
 mod import;
 
-use bindery_core::engine::{Engine, UserView, full_name};
+use bindery_core::engine::{Actor, Administered, Deed, Engine, UserView, full_name};
 use bindery_core::name::fold;
 use bindery_core::reconcile;
 use bindery_directory::{Dn, Found, Wanted};
@@ -113,8 +113,8 @@ pub(crate) async fn run(cli: &Cli, command: &Command) -> Result<Exit, Failure> {
             unlink(engine, name, source.as_deref()).await?;
             show(engine, user, output).await
         }
-        Command::Activate(it) => change(engine, &it.name, |state| Ok(Plan::activate(state.user.id))).await,
-        Command::Deactivate(it) => change(engine, &it.name, |state| Ok(Plan::deactivate(state.user.id))).await,
+        Command::Activate(it) => administer(engine, &it.name, Deed::Activate).await,
+        Command::Deactivate(it) => administer(engine, &it.name, Deed::Deactivate).await,
         Command::Delete(it) => {
             change(engine, &it.name, |state| Ok(Plan::from(vec![Change::DeleteUser { user: state.user.id }]))).await
         }
@@ -148,6 +148,18 @@ async fn change(
         }
     }
     Err(Failure::unavailable(format!("the user {name:?} kept changing while they were being written; try again")))
+}
+
+/// As the admin pages do it, for whoever may run commands.
+async fn administer(engine: &Engine, name: &str, deed: Deed) -> Result<Exit, Failure> {
+    let whom = state(engine, name).await?.user.id;
+    match engine.administer(deed, whom, Actor::CommandLine).await {
+        Administered::Done => Ok(Exit::Done),
+        Administered::Unavailable(why) => Err(Failure::unavailable(why)),
+        Administered::NoSuchUser | Administered::Forbidden | Administered::Yourself | Administered::Superuser => {
+            Err(Failure::refused(format!("the user {name:?} is gone")))
+        }
+    }
 }
 
 /// A user in a list.
