@@ -63,6 +63,13 @@ pub(crate) struct Time {
     words: String,
 }
 
+impl Time {
+    /// In a list the day is enough for people.
+    fn day(time: DateTime<Utc>) -> Self {
+        Self { at: time.to_rfc3339(), words: time.format("%-d %b %Y").to_string() }
+    }
+}
+
 impl From<DateTime<Utc>> for Time {
     fn from(time: DateTime<Utc>) -> Self {
         Self { at: time.to_rfc3339(), words: date(time) }
@@ -117,7 +124,7 @@ impl Line {
             email: person.email,
             sources: person.sources,
             superuser: person.superuser,
-            last_sign_in: person.last_sign_in.map(Time::from),
+            last_sign_in: person.last_sign_in.map(Time::day),
         }
     }
 }

@@ -143,6 +143,16 @@ pub fn usernames(page: &Answer) -> Vec<String> {
 /// Where a link leads to.
 pub fn link(page: &Answer, text: &str) -> Option<String> {
     let (before, _) = page.text.split_once(&format!(">{text}</a>"))?;
-    let href = before.rsplit_once("href=\"").unwrap().1.split_once('"').unwrap().0;
-    Some(href.replace("&amp;", "&").replace("&#x2f;", "/").replace("&#x27;", "'"))
+    Some(attribute(before.rsplit_once("href=\"").unwrap().1))
+}
+
+/// Where the forms post to, but for the sign-out button's.
+pub fn posts(page: &Answer) -> Vec<String> {
+    let actions = page.text.split("method=\"post\" action=\"").skip(1).map(attribute);
+    actions.filter(|action| !action.ends_with("/logout")).collect()
+}
+
+fn attribute(rest: &str) -> String {
+    let value = rest.split_once('"').unwrap().0;
+    value.replace("&amp;", "&").replace("&#x2f;", "/").replace("&#x27;", "'")
 }

@@ -21,12 +21,15 @@ use tokio::net::TcpListener;
 
 const NOTE: &str = "This is a demo. Larkspur Press does not exist, and everything here is gone when the program ends.";
 
+/// Whose members may do everything.
+const SUPERUSERS: &str = "it-admins";
+
 /// What members of a group may do in the demo, so that there is something to see.
 const PERMISSIONS: &[(&str, &[&str])] = &[
     ("editors", &["books.edit_manuscript", "books.publish_title"]),
     ("author-relations", &["authors.view_contract"]),
     ("finance", &["authors.view_contract", "finance.approve_royalty"]),
-    ("it-admins", &["systems.restart_service"]),
+    (SUPERUSERS, &["systems.restart_service"]),
 ];
 
 #[derive(Debug, Args)]
@@ -115,7 +118,7 @@ mirror = true
 require = {{ any = ["all-staff", "contractors"] }}
 
 [sources.larkspur.flags]
-is_superuser = "it-admins"
+is_superuser = "{superusers}"
 is_staff = "managers"
 
 [sources.larkspur.provisioning]
@@ -127,6 +130,7 @@ refresh_after = "5s"
         password = company::SERVICE_PASSWORD,
         people = company::PEOPLE_DN,
         groups = company::GROUPS_DN,
+        superusers = SUPERUSERS,
     );
     std::fs::write(&file, text)
         .map_err(|error| Failure::unavailable(format!("{} cannot be written: {error}", file.display())))?;
@@ -167,7 +171,7 @@ fn people() -> Vec<Person> {
     let refused = [Standing::Disabled, Standing::Locked, Standing::Expired];
     let refused = refused.iter().filter_map(|standing| all.iter().find(|person| person.standing == *standing));
     let mut shown: Vec<Person> = Vec::new();
-    for person in ["managers", "editors", "it-admins", "contractors"].into_iter().filter_map(in_group).chain(refused) {
+    for person in ["managers", "editors", SUPERUSERS, "contractors"].into_iter().filter_map(in_group).chain(refused) {
         if !shown.contains(person) {
             shown.push(person.clone());
         }
@@ -175,9 +179,15 @@ fn people() -> Vec<Person> {
     shown
 }
 
+/// As `flags` of the configuration says.
+fn is_superuser(person: &Person) -> bool {
+    person.groups.iter().any(|group| group == SUPERUSERS)
+}
+
 fn about(person: &Person) -> String {
     let name = format!("{}, {}", person.name, person.title);
     match person.standing {
+        Standing::Good if is_superuser(person) => format!("{name}; a superuser, who sees everybody under People"),
         Standing::Good => name,
         Standing::Disabled => format!("{name}: disabled in the directory"),
         Standing::Locked => format!("{name}: locked after wrong passwords"),
@@ -206,6 +216,7 @@ impl Report {
 }
 
 fn welcome(bound: SocketAddr, directory: &str, config: &Path) -> String {
+    let superuser = people().into_iter().find(is_superuser).map_or_else(String::new, |person| person.username);
     let rows: Vec<_> = people().iter().map(|p| vec![p.username.clone(), p.password.to_owned(), about(p)]).collect();
     let people = output::table(&["user", "password", "who"], &rows);
     let (port, config) = (bound.port(), config.display());
@@ -213,6 +224,8 @@ fn welcome(bound: SocketAddr, directory: &str, config: &Path) -> String {
     let (admin, password) = (company::ADMIN_DN, company::ADMIN_PASSWORD);
     format!(
         "\n  Bindery demo: http://localhost:{port}\n\n{people}\n\
+         Signed in as {superuser}, see who there is at http://localhost:{port}/admin/users, and shut somebody out:\n\
+         whoever that is, their next request is refused.\n\n\
          Things to try in another window:\n\n\
          \x20 {binary} --config {config} explain ann\n\
          \x20 {binary} --config {config} check\n\
