@@ -396,3 +396,20 @@ fn every_shell_has_completions() {
         assert!(String::from_utf8(output).unwrap().contains("set-password"), "{shell}");
     }
 }
+
+/// What people do to an account goes the way of the admin pages: it is in the audit.
+#[tokio::test]
+async fn shutting_somebody_out_is_in_the_audit() {
+    let install = Install::new();
+    install.done(&["user", "create", "ann"]);
+    install.done(&["user", "deactivate", "Ann"]);
+    assert_eq!(install.json(&["user", "show", "ann"])["is_active"], false);
+    install.done(&["user", "activate", "ANN"]);
+    assert_eq!(install.json(&["user", "show", "ann"])["is_active"], true);
+    assert!(install.refused(&["user", "deactivate", "nobody"]).contains("no user"));
+    let url = format!("sqlite:{}", install.path().join("bindery.db").display());
+    let store = bindery_store::Store::open(&bindery_store::StoreUrl::parse(&url).unwrap()).await.unwrap();
+    let audit = store.audit(&bindery_store::AuditFilter::default()).await.unwrap();
+    let lines: Vec<[&str; 3]> = audit.iter().rev().map(|line| [&*line.event, &*line.username, &*line.via]).collect();
+    assert_eq!(lines, [["user_deactivated", "ann", "command_line"], ["user_activated", "ann", "command_line"]]);
+}

@@ -42,7 +42,7 @@ pub fn person(n: u128, username: &str) -> NewUser {
 
 impl Office {
     pub async fn new() -> Self {
-        Self::built(|builder, engine| builder.admin_pages(engine)).await
+        Self::built(BinderyBuilder::admin_pages).await
     }
 
     pub async fn built(with: impl FnOnce(BinderyBuilder, Engine) -> BinderyBuilder) -> Self {

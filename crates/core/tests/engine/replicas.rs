@@ -1,7 +1,7 @@
 //! Several replicas over one PostgreSQL: what one of them changes, the others refuse at once.
 
 use crate::world::parse;
-use bindery_core::engine::SessionState;
+use bindery_core::engine::{Actor, Administered, Deed, SessionState};
 use bindery_core::token::Token;
 use bindery_core::{Engine, SystemClock, SystemEntropy};
 use bindery_store::{Change, NewSession, NewUser, Plan, Store};
@@ -70,7 +70,8 @@ async fn who_is_deactivated_on_one_replica_is_refused_on_the_other_at_once() {
     for n in 1..=5 {
         let token = enter(&one, n).await;
         listening(&two, &token).await;
-        one.store().apply(&Plan::deactivate(Uuid::from_u128(n)), one.now()).await.unwrap();
+        let done = one.administer(Deed::Deactivate, Uuid::from_u128(n), Actor::CommandLine).await;
+        assert_eq!(done, Administered::Done);
         fastest = fastest.min(refused(&two, &token).await);
     }
     // What was just read would have counted for half a second.
@@ -100,4 +101,32 @@ async fn a_replica_that_lost_its_connection_refuses_within_a_second() {
     assert_eq!(postgres.sql_in(&url, kill).trim(), "1");
     one.store().apply(&Plan::deactivate(Uuid::from_u128(1)), one.now()).await.unwrap();
     refused(&two, &token).await;
+}
+
+/// Whether somebody may is still so when it is carried out: of two who shut each other out at the same time, one stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_shut_each_other_out_leave_one() {
+    let url = Postgres::start().database();
+    let (one, two) = (replica(&url).await, replica(&url).await);
+    for round in 0..10 {
+        let ids = [Uuid::from_u128(2 * round + 1), Uuid::from_u128(2 * round + 2)];
+        let admin = |id: Uuid| {
+            let mut new = NewUser { id, username: id.to_string(), username_key: id.to_string(), ..NewUser::default() };
+            new.flags.insert("is_superuser".to_owned(), true);
+            Change::CreateUser(new)
+        };
+        one.store().apply(&Plan::from(ids.map(admin).to_vec()), one.now()).await.unwrap();
+        let person = |id| Actor::Person { id, address: None };
+        let (first, second) = tokio::join!(
+            one.administer(Deed::Deactivate, ids[1], person(ids[0])),
+            two.administer(Deed::Deactivate, ids[0], person(ids[1])),
+        );
+        let done = [&first, &second].iter().filter(|ended| ***ended == Administered::Done).count();
+        assert_eq!(done, 1, "{first:?} {second:?}");
+        let mut active = 0;
+        for id in ids {
+            active += usize::from(one.store().user(id).await.unwrap().unwrap().is_active());
+        }
+        assert_eq!(active, 1, "{first:?} {second:?}");
+    }
 }
