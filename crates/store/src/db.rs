@@ -6,16 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt;
 use sqlx::postgres::{PgPool, PgRow, Postgres};
-use sqlx::sqlite::{Sqlite, SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Decode, Either, Executor, Row as _, SqlSafeStr, SqlStr, Transaction, Type};
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{Decode, Row as _, SqlSafeStr, SqlStr, Transaction, Type};
 use uuid::Uuid;
 
-use crate::apply::Queue;
 use crate::arg::{for_postgres, for_sqlite};
 use crate::how_many::HowMany;
-use crate::statement::joined;
+use crate::sqlite::{Connections, SqliteTx};
 use crate::watch::{self, Revocations};
 use crate::{StoreError, Trouble};
 
@@ -98,13 +96,7 @@ pub(crate) struct Db {
 
 #[derive(Clone)]
 pub(crate) enum Pool {
-    /// SQLite has one writer at a time. Ours queue for one connection instead of polling for a lock, and readers never
-    /// wait for them.
-    Sqlite {
-        readers: SqlitePool,
-        writer: SqlitePool,
-        queue: Arc<Queue>,
-    },
+    Sqlite(Connections),
     Postgres(PgPool),
 }
 
@@ -118,7 +110,7 @@ pub(crate) enum Dialect {
 impl Db {
     pub(crate) fn dialect(&self) -> Dialect {
         match &self.pool {
-            Pool::Sqlite { .. } => Dialect::Sqlite,
+            Pool::Sqlite(_) => Dialect::Sqlite,
             Pool::Postgres(_) => Dialect::Postgres,
         }
     }
@@ -134,16 +126,8 @@ impl Db {
     }
 
     async fn fetch(&self, sql: SqlStr, args: Vec<Arg>, how_many: HowMany) -> Result<Vec<Row>, StoreError> {
-        match &self.pool {
-            Pool::Sqlite { readers, .. } => {
-                let rows = self.line.bounded(how_many.collect(for_sqlite(sql, args).fetch(readers))).await?;
-                Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
-            }
-            Pool::Postgres(pool) => {
-                let rows = self.line.bounded(for_postgres(sql, args).fetch_all(pool)).await?;
-                Ok(self.line.name(rows.into_iter().map(DriverRow::Postgres)))
-            }
-        }
+        let answers = self.rows_of_all(vec![Statement { sql, args }], how_many).await?;
+        Ok(answers.into_iter().next().unwrap_or_default())
     }
 
     /// Reads a row that may not be there, outside any transaction.
@@ -152,7 +136,7 @@ impl Db {
     }
 
     /// Reads with several statements, outside any transaction, and answers the rows of each. SQLite takes them as one
-    /// text, see [`Tx::execute_all`].
+    /// text, see [`Tx::execute_all`], and they see one moment.
     pub(crate) async fn rows_of_all(
         &self,
         statements: Vec<Statement>,
@@ -160,16 +144,9 @@ impl Db {
     ) -> Result<Vec<Vec<Row>>, StoreError> {
         let mut answers = Vec::with_capacity(statements.len());
         match &self.pool {
-            Pool::Sqlite { readers, .. } => {
-                let (sql, args) = joined(statements);
-                let results = readers.fetch_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
-                let mut rows = Vec::new();
-                for result in self.line.bounded(how_many.collect(results)).await? {
-                    match result {
-                        Either::Right(row) => rows.push(DriverRow::Sqlite(row)),
-                        // The end of one statement.
-                        Either::Left(_) => answers.push(self.line.name(rows.drain(..))),
-                    }
+            Pool::Sqlite(connections) => {
+                for rows in self.line.bounded(connections.rows_of_all(statements, how_many)).await? {
+                    answers.push(self.line.name(rows.into_iter().map(DriverRow::Sqlite)));
                 }
             }
             Pool::Postgres(pool) => {
@@ -188,9 +165,7 @@ impl Db {
     pub(crate) async fn execute(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64, StoreError> {
         let sql = sql.into_sql_str();
         match &self.pool {
-            Pool::Sqlite { writer, .. } => {
-                Ok(self.line.bounded(for_sqlite(sql, args).execute(writer)).await?.rows_affected())
-            }
+            Pool::Sqlite(connections) => self.line.bounded(connections.execute(sql, args)).await,
             Pool::Postgres(pool) => Ok(self.line.bounded(for_postgres(sql, args).execute(pool)).await?.rows_affected()),
         }
     }
@@ -199,10 +174,7 @@ impl Db {
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         // Boxed, because every future around it would be as large as what the drivers need here: 8 KiB, several times over.
         let driver = match &self.pool {
-            // IMMEDIATE takes the lock at once: a transaction that reads first and writes later could be refused midway.
-            Pool::Sqlite { writer, .. } => {
-                DriverTx::Sqlite(self.line.bounded(Box::pin(writer.begin_with("BEGIN IMMEDIATE"))).await?)
-            }
+            Pool::Sqlite(connections) => DriverTx::Sqlite(self.line.bounded(SqliteTx::new(&connections.writer)).await?),
             Pool::Postgres(pool) => DriverTx::Postgres(self.line.bounded(Box::pin(pool.begin())).await?),
         };
         Ok(Tx { line: self.line.clone(), driver, revoked: BTreeSet::new(), revocations: self.revocations.clone() })
@@ -218,7 +190,7 @@ pub(crate) struct Tx {
 }
 
 enum DriverTx {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -242,7 +214,7 @@ impl Tx {
     async fn fetch(&mut self, sql: SqlStr, args: Vec<Arg>, how_many: HowMany) -> Result<Vec<Row>, StoreError> {
         match &mut self.driver {
             DriverTx::Sqlite(tx) => {
-                let rows = self.line.bounded(how_many.collect(for_sqlite(sql, args).fetch(&mut **tx))).await?;
+                let rows = self.line.bounded(tx.fetch(for_sqlite(sql, args), how_many)).await?;
                 Ok(self.line.name(rows.into_iter().map(DriverRow::Sqlite)))
             }
             DriverTx::Postgres(tx) => {
@@ -263,9 +235,7 @@ impl Tx {
     /// Runs a statement whose rows nobody reads, and answers how many it touched.
     pub(crate) async fn run(&mut self, statement: Ready) -> Result<u64, StoreError> {
         match (&mut self.driver, statement) {
-            (DriverTx::Sqlite(tx), Ready::Sqlite(query)) => {
-                Ok(self.line.bounded(query.execute(&mut **tx)).await?.rows_affected())
-            }
+            (DriverTx::Sqlite(tx), Ready::Sqlite(query)) => self.line.bounded(tx.run(query)).await,
             (DriverTx::Postgres(tx), Ready::Postgres(query)) => {
                 Ok(self.line.bounded(query.execute(&mut **tx)).await?.rows_affected())
             }
@@ -277,12 +247,7 @@ impl Tx {
     /// one text: every statement of its own would cost a switch to its thread and back.
     pub(crate) async fn execute_all(&mut self, statements: Vec<Statement>) -> Result<Vec<u64>, StoreError> {
         match &mut self.driver {
-            DriverTx::Sqlite(tx) => {
-                let (sql, args) = joined(statements);
-                let results = (&mut **tx).execute_many(for_sqlite(AssertSqlSafe(sql).into_sql_str(), args));
-                let counts = results.map_ok(|result| result.rows_affected());
-                self.line.bounded(HowMany::Few.collect(counts)).await
-            }
+            DriverTx::Sqlite(tx) => self.line.bounded(tx.execute_all(statements)).await,
             DriverTx::Postgres(tx) => {
                 let mut counts = Vec::with_capacity(statements.len());
                 for Statement { sql, args } in statements {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures::{FutureExt, Stream, TryStreamExt};
 
-/// How many rows an answer may have.
+/// How many rows an answer may have, or how many have to be looked at for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HowMany {
+    /// It takes no time: others wait for it.
     Few,
     Many,
 }

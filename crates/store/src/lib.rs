@@ -42,6 +42,7 @@ mod rosters;
 mod sessions;
 mod settings;
 mod snapshot;
+mod sqlite;
 mod statement;
 mod sync;
 mod sync_runs;

@@ -1,9 +1,11 @@
 //! Statements with their arguments: to be joined with others, or ready for one database.
 
+use std::fmt::Write as _;
+
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
-use sqlx::{SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::arg::{Arg, for_postgres, for_sqlite};
 use crate::db::Dialect;
@@ -24,6 +26,7 @@ impl Ready {
 }
 
 /// A statement with its arguments.
+#[derive(Clone)]
 pub(crate) struct Statement {
     pub(crate) sql: SqlStr,
     pub(crate) args: Vec<Arg>,
@@ -36,23 +39,38 @@ impl Statement {
 }
 
 /// Statements as one text, the parameters of each numbered after those of the ones before.
-pub(crate) fn joined(statements: Vec<Statement>) -> (String, Vec<Arg>) {
-    let (mut text, mut args) = (String::new(), Vec::new());
-    for statement in statements {
-        let mut parts = statement.sql.as_str().split('$');
-        text.push_str(parts.next().unwrap_or_default());
-        for part in parts {
-            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let (number, rest) = part.split_at(digits);
-            let number = number.parse::<usize>().unwrap_or_default() + args.len();
-            text.push('$');
-            text.push_str(&number.to_string());
-            text.push_str(rest);
-        }
-        text.push(';');
-        args.extend(statement.args);
+#[derive(Default)]
+pub(crate) struct Joined {
+    text: String,
+    args: Vec<Arg>,
+}
+
+impl Joined {
+    /// A statement without parameters.
+    pub(crate) fn plain(&mut self, sql: &str) {
+        self.text.push_str(sql);
+        self.text.push(';');
     }
-    (text, args)
+
+    pub(crate) fn add(&mut self, statement: Statement) {
+        let before = self.args.len();
+        let mut rest = statement.sql.as_str();
+        self.text.reserve(rest.len() + 16);
+        while let Some((lead, after)) = rest.split_once('$') {
+            let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, after) = after.split_at_checked(digits).unwrap_or((after, ""));
+            self.text.push_str(lead);
+            // Writing to a string does not fail.
+            let _ = write!(self.text, "${}", number.parse::<usize>().unwrap_or_default() + before);
+            rest = after;
+        }
+        self.plain(rest);
+        self.args.extend(statement.args);
+    }
+
+    pub(crate) fn for_sqlite(self) -> Query<'static, Sqlite, SqliteArguments> {
+        for_sqlite(AssertSqlSafe(self.text).into_sql_str(), self.args)
+    }
 }
 
 /// `$first, $first+1, …` for a list of `count` parameters. Only numbers end up in the text.
@@ -69,8 +87,11 @@ mod tests {
     fn joined_statements_keep_their_own_parameters() {
         let one = Statement::new("UPDATE a SET x = $2 WHERE y = $1", args!["one", 2_i64]);
         let other = Statement::new("DELETE FROM b WHERE z = $1 OR z = $1", args![true]);
-        let (text, args) = joined(vec![one, other]);
-        assert_eq!(text, "UPDATE a SET x = $2 WHERE y = $1;DELETE FROM b WHERE z = $3 OR z = $3;");
-        assert_eq!(args.len(), 3);
+        let mut joined = Joined::default();
+        joined.plain("BEGIN");
+        joined.add(one);
+        joined.add(other);
+        assert_eq!(joined.text, "BEGIN;UPDATE a SET x = $2 WHERE y = $1;DELETE FROM b WHERE z = $3 OR z = $3;");
+        assert_eq!(joined.args.len(), 3);
     }
 }

@@ -203,7 +203,7 @@ impl Store {
                    (SELECT count(*) FROM users u CROSS JOIN links l \
                     WHERE l.user_id = u.id AND l.source = $1 AND l.kind = 'user' \
                     AND COALESCE(CAST(u.flags ->> 'is_active' AS TEXT), '') NOT IN ('true', '1')) AS count";
-        let count: i64 = self.db.row(sql, args![source]).await?.map_or(Ok(0), |row| row.get("count"))?;
+        let count: i64 = self.db.many_rows(sql, args![source]).await?.first().map_or(Ok(0), |row| row.get("count"))?;
         Ok(count.try_into().unwrap_or_default())
     }
 
@@ -225,7 +225,7 @@ impl Store {
     /// How many memberships an owner gave.
     pub async fn count_memberships(&self, owner: &Owner) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) AS count FROM memberships WHERE owner = $1";
-        let count: i64 = self.db.row(sql, args![owner]).await?.map_or(Ok(0), |row| row.get("count"))?;
+        let count: i64 = self.db.many_rows(sql, args![owner]).await?.first().map_or(Ok(0), |row| row.get("count"))?;
         Ok(count.try_into().unwrap_or_default())
     }
 }

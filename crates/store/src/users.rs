@@ -149,8 +149,8 @@ impl Store {
 
     /// How many users there are.
     pub async fn user_count(&self) -> Result<u64, StoreError> {
-        let row = self.db.row("SELECT count(*) AS count FROM users", args![]).await?;
-        let count: i64 = row.map_or(Ok(0), |row| row.get("count"))?;
+        let rows = self.db.many_rows("SELECT count(*) AS count FROM users", args![]).await?;
+        let count: i64 = rows.first().map_or(Ok(0), |row| row.get("count"))?;
         Ok(count.try_into().unwrap_or_default())
     }
 

@@ -482,11 +482,12 @@ mod tests {
     #[tokio::test]
     async fn sqlite_reads_no_table_from_end_to_end() {
         let store = Store::open(&StoreUrl::parse("sqlite::memory:").unwrap()).await.unwrap();
-        let Pool::Sqlite { writer, .. } = &store.db.pool else { panic!("SQLite") };
+        let Pool::Sqlite(connections) = &store.db.pool else { panic!("SQLite") };
+        let mut turn = connections.writer.turn().await.unwrap();
         for many in [INSERT, INSERT_GROUPS, UPDATE, UPDATE_KEYS, BUMP, DOUBT, LINK, RELINK, LEAVE, JOIN, FIRST_JOIN] {
             for rows in [1, 4, 20, 500] {
                 let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", many.plain(rows).as_str()));
-                for step in sqlx::query(sql).fetch_all(writer).await.unwrap() {
+                for step in sqlx::query(sql).fetch_all(turn.connection().unwrap()).await.unwrap() {
                     let step: String = step.get("detail");
                     // Whatever a statement calls a table; our own rows are always read from end to end.
                     let ours =

@@ -3,9 +3,7 @@
 //! Nothing is run here.
 
 use crate::db::{Arg, Statement};
-
-/// How many plans that are alike go into one text. SQLite prepares a text once and keeps it, so there are a few lengths only.
-const PARTS: [usize; 4] = [8, 4, 2, 1];
+use crate::sqlite;
 
 /// The statements of one plan, each with the conflict that it is if it touches no row.
 #[derive(Default)]
@@ -27,15 +25,7 @@ impl Bundle {
 
 /// Bundles in their order, in parts that become one text each.
 pub(super) fn parts(bundles: Vec<Bundle>) -> Vec<Vec<Bundle>> {
-    let mut lengths = Vec::new();
-    for alike in bundles.chunk_by(Bundle::is_like) {
-        let mut left = alike.len();
-        while left > 0 {
-            let part = PARTS.into_iter().find(|part| *part <= left).unwrap_or(1);
-            lengths.push(part);
-            left -= part;
-        }
-    }
+    let lengths: Vec<usize> = bundles.chunk_by(Bundle::is_like).flat_map(|alike| sqlite::parts(alike.len())).collect();
     let mut bundles = bundles.into_iter();
     lengths.into_iter().map(|length| bundles.by_ref().take(length).collect()).collect()
 }
@@ -62,7 +52,7 @@ mod tests {
             .into_iter()
             .map(|part| (part.len(), part.into_iter().flat_map(Bundle::into_statements).count()))
             .collect();
-        assert_eq!(lengths, [(8, 16), (4, 8), (2, 4), (1, 2), (1, 1), (2, 4), (1, 2)]);
+        assert_eq!(lengths, [(8, 16), (7, 14), (1, 1), (3, 6)]);
         assert!(parts(Vec::new()).is_empty());
     }
 }

@@ -1,0 +1,154 @@
+//! Reads that take no time, and that somebody waits for: those that wait together are sent together.
+//!
+//! Each commit makes every other connection read its pages again, so that there is one connection for them all: what several
+//! sign-ins look for has the same pages on the way.
+
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Either, Executor};
+use tokio::sync::oneshot;
+
+use super::batches::{Batches, parts};
+use super::lane::Lane;
+use crate::how_many::HowMany;
+use crate::statement::{Joined, Statement};
+
+/// Those behind them would wait too long.
+const MOST: usize = 32;
+
+type Answer = Result<Vec<Vec<SqliteRow>>, sqlx::Error>;
+
+pub(super) struct Quick {
+    lane: Lane,
+    asked: Arc<Batches<Asked>>,
+}
+
+struct Asked {
+    statements: Vec<Statement>,
+    how_many: HowMany,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Asked {
+    fn is_like(&self, other: &Self) -> bool {
+        self.how_many == other.how_many && self.texts().eq(other.texts())
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.statements.iter().map(|statement| statement.sql.as_str())
+    }
+}
+
+impl Quick {
+    pub(super) fn new(lane: Lane) -> Arc<Self> {
+        Arc::new(Self { lane, asked: Arc::new(Batches::of(MOST)) })
+    }
+
+    /// Reads with several statements, at one moment, and answers the rows of each.
+    pub(super) async fn ask(self: &Arc<Self>, statements: Vec<Statement>, how_many: HowMany) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        if let Some(mut service) = self.asked.add(Asked { statements, how_many, answer }) {
+            let quick = self.clone();
+            tokio::spawn(async move {
+                while let Some(batch) = service.next().await {
+                    quick.serve(batch).await;
+                }
+            });
+        }
+        answered.await.unwrap_or(Err(sqlx::Error::PoolClosed))
+    }
+
+    pub(super) async fn close(&self) {
+        self.lane.close().await;
+    }
+
+    async fn serve(&self, batch: Vec<Asked>) {
+        for alike in grouped(batch) {
+            let mut alike = alike.into_iter();
+            for part in parts(alike.len()) {
+                self.serve_part(alike.by_ref().take(part).collect()).await;
+            }
+        }
+    }
+
+    /// Several who ask the same of different people. Where that goes wrong, each finds out for itself.
+    async fn serve_part(&self, part: Vec<Asked>) {
+        if part.len() > 1
+            && let Ok(answers) = self.read(&part).await
+        {
+            for (asked, answer) in part.into_iter().zip(answers) {
+                let _ = asked.answer.send(Ok(answer));
+            }
+            return;
+        }
+        for asked in part {
+            let answer = self.read(std::slice::from_ref(&asked)).await;
+            let _ = asked.answer.send(answer.map(|answers| answers.into_iter().next().unwrap_or_default()));
+        }
+    }
+
+    async fn read(&self, part: &[Asked]) -> Result<Vec<Vec<Vec<SqliteRow>>>, sqlx::Error> {
+        let Some(first) = part.first() else { return Ok(Vec::new()) };
+        let each = first.statements.len();
+        let statements = part.iter().flat_map(|asked| asked.statements.iter().cloned()).collect();
+        let mut turn = self.lane.turn().await?;
+        turn.doubt();
+        let read = read_in(turn.connection()?, statements, first.how_many).await;
+        match read {
+            Ok(rows) => {
+                turn.trust();
+                let mut rows = rows.into_iter();
+                Ok(part.iter().map(|_| rows.by_ref().take(each).collect()).collect())
+            }
+            Err(error) => {
+                turn.undo().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Those who are alike together, each kind in the order in which they came.
+fn grouped(batch: Vec<Asked>) -> Vec<Vec<Asked>> {
+    let mut groups: Vec<Vec<Asked>> = Vec::new();
+    for asked in batch {
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| first.is_like(&asked))) {
+            Some(group) => group.push(asked),
+            None => groups.push(vec![asked]),
+        }
+    }
+    groups
+}
+
+/// Reads on a connection, and answers the rows of each statement. Several see one moment: every statement of its own would
+/// look again at what has been committed meanwhile.
+pub(super) async fn read_in(
+    connection: &mut SqliteConnection,
+    statements: Vec<Statement>,
+    how_many: HowMany,
+) -> Answer {
+    let count = statements.len();
+    let framed = count > 1;
+    let mut joined = Joined::default();
+    if framed {
+        joined.plain("BEGIN");
+    }
+    statements.into_iter().for_each(|statement| joined.add(statement));
+    if framed {
+        joined.plain("COMMIT");
+    }
+    let (mut answers, mut rows) = (Vec::with_capacity(count + 2), Vec::new());
+    for result in how_many.collect(connection.fetch_many(joined.for_sqlite())).await? {
+        match result {
+            Either::Right(row) => rows.push(row),
+            // The end of one statement.
+            Either::Left(_) => answers.push(std::mem::take(&mut rows)),
+        }
+    }
+    if framed {
+        answers.remove(0);
+        answers.truncate(count);
+    }
+    Ok(answers)
+}
