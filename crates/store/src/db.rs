@@ -1,6 +1,6 @@
 //! Rows, connections and transactions of two databases that hide which one it is: one SQL text for both.
 //!
-//! No statement is written here, and nobody else in the crate names a driver except `open` and what makes arguments.
+//! No statement is written here, and nobody else in the crate names a driver except `open`, `sqlite` and what makes arguments.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl Db {
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         // Boxed, because every future around it would be as large as what the drivers need here: 8 KiB, several times over.
         let driver = match &self.pool {
-            Pool::Sqlite(connections) => DriverTx::Sqlite(self.line.bounded(SqliteTx::new(&connections.writer)).await?),
+            Pool::Sqlite(connections) => DriverTx::Sqlite(self.line.bounded(connections.begin()).await?),
             Pool::Postgres(pool) => DriverTx::Postgres(self.line.bounded(Box::pin(pool.begin())).await?),
         };
         Ok(Tx { line: self.line.clone(), driver, revoked: BTreeSet::new(), revocations: self.revocations.clone() })

@@ -5,6 +5,7 @@
 
 mod batches;
 mod lane;
+mod log;
 mod open;
 mod quick;
 mod tx;
@@ -20,6 +21,7 @@ use crate::statement::Statement;
 
 pub(crate) use batches::{Batches, parts};
 pub(crate) use lane::Lane;
+use log::Log;
 pub(crate) use open::{open_file, open_memory};
 use quick::Quick;
 pub(crate) use tx::SqliteTx;
@@ -33,13 +35,21 @@ pub(crate) struct Connections {
     /// Plans that wait for it.
     pub(crate) queue: Arc<Queue>,
     quick: Arc<Quick>,
-    /// For what nobody else should wait for. None in memory, where there is one connection for all.
-    long: Option<SqlitePool>,
+    /// None in memory, where there is one connection for all.
+    file: Option<OfFile>,
+}
+
+/// What a file has besides.
+#[derive(Clone)]
+struct OfFile {
+    /// For what nobody else should wait for.
+    long: SqlitePool,
+    log: Arc<Log>,
 }
 
 impl Connections {
-    fn new(writer: Lane, reader: Lane, long: Option<SqlitePool>) -> Self {
-        Self { writer, queue: Arc::default(), quick: Quick::new(reader), long }
+    fn new(writer: Lane, reader: Lane, file: Option<OfFile>) -> Self {
+        Self { writer, queue: Arc::default(), quick: Quick::new(reader), file }
     }
 
     /// Reads, outside any transaction, and answers the rows of each statement.
@@ -48,21 +58,31 @@ impl Connections {
         statements: Vec<Statement>,
         how_many: HowMany,
     ) -> Result<Vec<Vec<SqliteRow>>, sqlx::Error> {
-        match (&self.long, how_many) {
-            (Some(long), HowMany::Many) => quick::read_in(long.acquire().await?.as_mut(), statements, how_many).await,
+        match (&self.file, how_many) {
+            (Some(OfFile { long, .. }), HowMany::Many) => {
+                quick::read_in(long.acquire().await?.as_mut(), statements, how_many).await
+            }
             _ => self.quick.ask(statements, how_many).await,
         }
+    }
+
+    /// Begins to write: see [`SqliteTx`].
+    pub(crate) async fn begin(&self) -> Result<SqliteTx, sqlx::Error> {
+        let log = self.file.as_ref().map(|file| file.log.clone());
+        Ok(SqliteTx::new(self.writer.turn().await?, log))
     }
 
     /// Writes with one statement, a transaction of its own, and answers how many rows it touched.
     pub(crate) async fn execute(&self, sql: sqlx::SqlStr, args: Vec<Arg>) -> Result<u64, sqlx::Error> {
         let mut turn = self.writer.turn().await?;
-        Ok(for_sqlite(sql, args).execute(turn.connection()?).await?.rows_affected())
+        let done = for_sqlite(sql, args).execute(turn.connection()?).await;
+        Ok(done.inspect_err(|error| turn.judge(error))?.rows_affected())
     }
 
     pub(crate) async fn close(&self) {
-        if let Some(long) = &self.long {
+        if let Some(OfFile { long, log }) = &self.file {
             long.close().await;
+            log.close().await;
         }
         self.quick.close().await;
         // The last to close folds the log back into the file.

@@ -138,12 +138,13 @@ impl Store {
         let sql = concat!(
             "SELECT ",
             user_columns!(),
-            " FROM users WHERE users.username_key > $1 AND users.username_key >= $2 AND users.username_key < $3 \
+            " FROM users WHERE users.username_key >= $1 AND users.username_key <> $2 AND users.username_key < $3 \
              AND ($4 = '' OR EXISTS (SELECT 1 FROM links l WHERE l.user_id = users.id AND l.source = $4)) \
              ORDER BY users.username_key LIMIT $5"
         );
         let source = filter.source.as_deref().unwrap_or_default();
-        let args = args![after, prefix, end, source, i64::from(filter.limit)];
+        // One bound below: of two SQLite takes the first, and would read everybody between them.
+        let args = args![prefix.max(after), after, end, source, i64::from(filter.limit)];
         self.db.many_rows(sql, args).await?.iter().map(Row::user).collect()
     }
 

@@ -84,6 +84,11 @@ impl Turn {
         self.in_doubt = false;
     }
 
+    /// A connection whose thread has ended is of no use to anybody.
+    pub(super) fn judge(&mut self, error: &sqlx::Error) {
+        self.in_doubt |= matches!(error, sqlx::Error::WorkerCrashed);
+    }
+
     /// Undoes whatever is open.
     pub(super) async fn undo(&mut self) {
         self.in_doubt = true;
@@ -106,5 +111,57 @@ impl Drop for Turn {
         if let Some(connection) = self.connection.take().filter(|_| !self.in_doubt) {
             *self.slot = Slot::Open(connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> Lane {
+        Lane::lazy(SqliteConnectOptions::new().in_memory(true), Duration::from_millis(100))
+    }
+
+    async fn with_table(lane: &Lane) -> Turn {
+        let mut turn = lane.turn().await.unwrap();
+        turn.connection().unwrap().execute("CREATE TABLE t (x)").await.unwrap();
+        turn
+    }
+
+    async fn has_table(lane: &Lane) -> bool {
+        let mut turn = lane.turn().await.unwrap();
+        turn.connection().unwrap().execute("SELECT x FROM t").await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn the_next_has_the_same_connection_unless_it_is_in_doubt() {
+        let lane = lane();
+        drop(with_table(&lane).await);
+        assert!(has_table(&lane).await);
+        lane.turn().await.unwrap().doubt();
+        assert!(!has_table(&lane).await, "another database in memory");
+    }
+
+    #[tokio::test]
+    async fn what_is_undone_or_was_never_begun_is_not_in_doubt() {
+        let lane = lane();
+        let mut turn = with_table(&lane).await;
+        turn.doubt();
+        turn.undo().await;
+        turn.connection().unwrap().execute("BEGIN; DROP TABLE t").await.unwrap();
+        turn.undo().await;
+        drop(turn);
+        assert!(has_table(&lane).await);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_they_have_patience_nor_for_what_is_closed() {
+        let lane = lane();
+        let turn = lane.turn().await.unwrap();
+        assert!(matches!(lane.turn().await, Err(sqlx::Error::PoolTimedOut)));
+        drop(turn);
+        lane.close().await;
+        assert!(matches!(lane.turn().await, Err(sqlx::Error::PoolClosed)));
+        assert!(matches!(lane.turn().await, Err(sqlx::Error::PoolClosed)), "it stays closed");
     }
 }

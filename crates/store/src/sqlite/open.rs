@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
-use super::{Connections, Lane};
+use super::{Connections, Lane, Log, OfFile};
 use crate::open::{APPLIED, is_current, migration_failed};
 use crate::{StoreError, Trouble, Tuning};
 
@@ -58,8 +58,9 @@ pub(crate) async fn open_file(store: &str, path: &Path, tuning: Tuning) -> Resul
         .test_before_acquire(false)
         .max_connections(long_readers(tuning))
         .connect_lazy_with(reading.clone());
-    let writer = Lane::open(connection, writing, tuning.patience);
-    Ok(Connections::new(writer, Lane::lazy(reading, tuning.patience), Some(long)))
+    let reader = || Lane::lazy(reading.clone(), tuning.patience);
+    let file = OfFile { long, log: Log::new(reader()) };
+    Ok(Connections::new(Lane::open(connection, writing, tuning.patience), reader(), Some(file)))
 }
 
 /// Each keeps some megabytes of pages, and more than there are processors would only wait for each other.

@@ -134,7 +134,9 @@ pub(super) async fn read_in(
     if framed {
         joined.plain("BEGIN");
     }
-    statements.into_iter().for_each(|statement| joined.add(statement));
+    for statement in statements {
+        joined.add(statement);
+    }
     if framed {
         joined.plain("COMMIT");
     }
@@ -151,4 +153,80 @@ pub(super) async fn read_in(
         answers.truncate(count);
     }
     Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::args;
+    use crate::{Store, StoreUrl};
+    use sqlx::Row as _;
+
+    async fn file() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("bindery.db").display());
+        let store = Store::open(&StoreUrl::parse(&url).unwrap()).await.unwrap();
+        for n in 0..40 {
+            store.put_setting(&format!("key {n}"), format!("value {n}").as_bytes()).await.unwrap();
+        }
+        (folder, store)
+    }
+
+    fn quick(store: &Store) -> Arc<Quick> {
+        match &store.db.pool {
+            crate::db::Pool::Sqlite(connections) => connections.quick.clone(),
+            crate::db::Pool::Postgres(_) => panic!("SQLite"),
+        }
+    }
+
+    /// Two statements, of which the first may not be understood.
+    fn question(n: usize, good: bool) -> Vec<Statement> {
+        let first =
+            if good { "SELECT value FROM settings WHERE key = $1" } else { "SELECT value FROM nowhere WHERE key = $1" };
+        let count = "SELECT count(*) AS value FROM settings WHERE key = $1 OR key = $2";
+        vec![
+            Statement::new(first, args![format!("key {n}")]),
+            Statement::new(count, args![format!("key {n}"), "no such key"]),
+        ]
+    }
+
+    fn value(answer: &Answer) -> Option<(Vec<u8>, i64)> {
+        let [rows, counts] = answer.as_ref().ok()?.as_slice() else { return None };
+        Some((rows.first()?.get("value"), counts.first()?.get("value")))
+    }
+
+    #[tokio::test]
+    async fn everybody_gets_their_own_answer_and_somebody_elses_error_is_nobodys() {
+        let (_folder, store) = file().await;
+        let quick = quick(&store);
+        let questions = (0..40).map(|n| quick.ask(question(n, n % 10 != 3), HowMany::Few));
+        let answers = futures::future::join_all(questions).await;
+        for (n, answer) in answers.iter().enumerate() {
+            let own = (n % 10 != 3).then(|| (format!("value {n}").into_bytes(), 1));
+            assert_eq!(value(answer), own, "{n}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_takes_nobody_along() {
+        let (_folder, store) = file().await;
+        let quick = quick(&store);
+        let mut gone = Box::pin(quick.ask(question(1, true), HowMany::Few));
+        assert!(futures::poll!(&mut gone).is_pending());
+        let stays = quick.ask(question(2, true), HowMany::Few);
+        drop(gone);
+        assert_eq!(value(&stays.await), Some((b"value 2".to_vec(), 1)));
+    }
+
+    /// A connection that were left in the transaction of a failed read would see that moment for ever.
+    #[tokio::test]
+    async fn after_an_error_the_next_read_sees_what_was_written_since() {
+        let (_folder, store) = file().await;
+        let quick = quick(&store);
+        // The second of its statements fails, after the first has looked.
+        let statements = question(1, true).into_iter().chain(question(1, false)).collect();
+        assert!(quick.ask(statements, HowMany::Few).await.is_err());
+        store.put_setting("key 1", b"new").await.unwrap();
+        assert_eq!(value(&quick.ask(question(1, true), HowMany::Few).await), Some((b"new".to_vec(), 1)));
+    }
 }

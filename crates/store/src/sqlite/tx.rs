@@ -3,11 +3,14 @@
 //! The driver's own would send `BEGIN` and `COMMIT` as messages that its thread waits for us to take note of. Here the first
 //! statements bring their `BEGIN` along.
 
+use std::sync::Arc;
+
 use futures::TryStreamExt;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
 
-use super::lane::{Lane, Turn};
+use super::lane::Turn;
+use super::log::Log;
 use crate::how_many::HowMany;
 use crate::statement::{Joined, Statement};
 
@@ -20,12 +23,14 @@ const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(crate) struct SqliteTx {
     turn: Option<Turn>,
     begun: bool,
+    log: Option<Arc<Log>>,
+    statements: usize,
 }
 
 impl SqliteTx {
-    /// Takes the writer's turn. The transaction begins with the first statement.
-    pub(crate) async fn new(writer: &Lane) -> Result<Self, sqlx::Error> {
-        Ok(Self { turn: Some(writer.turn().await?), begun: false })
+    /// In the writer's turn. The transaction begins with the first statement.
+    pub(super) fn new(turn: Turn, log: Option<Arc<Log>>) -> Self {
+        Self { turn: Some(turn), begun: false, log, statements: 0 }
     }
 
     pub(crate) async fn fetch(&mut self, query: Query, how_many: HowMany) -> Result<Vec<SqliteRow>, sqlx::Error> {
@@ -39,11 +44,14 @@ impl SqliteTx {
     /// Runs statements whose rows nobody reads as one text, and answers how many rows each touched.
     pub(crate) async fn execute_all(&mut self, statements: Vec<Statement>) -> Result<Vec<u64>, sqlx::Error> {
         let begins = !self.begun;
+        self.statements += statements.len();
         let mut joined = Joined::default();
         if begins {
             joined.plain(BEGIN);
         }
-        statements.into_iter().for_each(|statement| joined.add(statement));
+        for statement in statements {
+            joined.add(statement);
+        }
         let query = joined.for_sqlite();
         let results = self.begin()?.execute_many(query);
         let mut counts = HowMany::Few.collect(results.map_ok(|result| result.rows_affected())).await?;
@@ -59,6 +67,9 @@ impl SqliteTx {
             self.begun = false;
             if let Some(turn) = &mut self.turn {
                 turn.trust();
+            }
+            if let Some(log) = &self.log {
+                log.grew(self.statements);
             }
         }
         Ok(())
