@@ -36,6 +36,11 @@ impl Statement {
     pub(crate) fn new(sql: impl SqlSafeStr, args: Vec<Arg>) -> Self {
         Self { sql: sql.into_sql_str(), args }
     }
+
+    /// Whether the other has the same text.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        is_same(self.sql.as_str(), other.sql.as_str())
+    }
 }
 
 /// Statements as one text, the parameters of each numbered after those of the ones before.
@@ -73,15 +78,30 @@ impl Joined {
     }
 }
 
+/// Whether two texts are the same. Most are written in the program, and are the same one.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
+}
+
 /// `$first, $first+1, …` for a list of `count` parameters. Only numbers end up in the text.
 pub(crate) fn placeholders(first: usize, count: usize) -> String {
-    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+    let mut text = String::with_capacity(count * 5);
+    for n in first..first + count {
+        let _ = write!(text, "{}${n}", if n == first { "" } else { ", " });
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::arg::args;
+
+    #[test]
+    fn placeholders_are_counted_on() {
+        assert_eq!(placeholders(2, 3), "$2, $3, $4");
+        assert_eq!(placeholders(1, 0), "");
+    }
 
     #[test]
     fn joined_statements_keep_their_own_parameters() {

@@ -4,6 +4,7 @@
 
 use crate::db::{Arg, Statement};
 use crate::sqlite;
+use crate::statement::is_same;
 
 /// The statements of one plan, each with the conflict that it is if it touches no row.
 #[derive(Default)]
@@ -19,7 +20,7 @@ impl Bundle {
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        self.0.iter().map(|(sql, ..)| sql).eq(other.0.iter().map(|(sql, ..)| sql))
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|((own, ..), (other, ..))| is_same(own, other))
     }
 }
 

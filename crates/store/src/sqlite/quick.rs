@@ -32,11 +32,9 @@ struct Asked {
 
 impl Asked {
     fn is_like(&self, other: &Self) -> bool {
-        self.how_many == other.how_many && self.texts().eq(other.texts())
-    }
-
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        self.statements.iter().map(|statement| statement.sql.as_str())
+        self.how_many == other.how_many
+            && self.statements.len() == other.statements.len()
+            && self.statements.iter().zip(&other.statements).all(|(own, other)| own.is_like(other))
     }
 }
 
