@@ -136,7 +136,7 @@ impl Db {
     }
 
     /// Reads with several statements, outside any transaction, and answers the rows of each. SQLite takes them as one
-    /// text, see [`Tx::execute_all`], and they see one moment.
+    /// text, see [`Tx::execute_all`].
     pub(crate) async fn rows_of_all(
         &self,
         statements: Vec<Statement>,

@@ -23,7 +23,7 @@ pub(crate) use batches::{Batches, parts};
 pub(crate) use lane::Lane;
 use log::Log;
 pub(crate) use open::{open_file, open_memory};
-use quick::Quick;
+use quick::{Quick, When, read_in};
 pub(crate) use tx::SqliteTx;
 
 /// The connections to one file, or the one to memory.
@@ -52,7 +52,7 @@ impl Connections {
         Self { writer, queue: Arc::default(), quick: Quick::new(reader), file }
     }
 
-    /// Reads, outside any transaction, and answers the rows of each statement.
+    /// Reads, outside any transaction of ours, and answers the rows of each statement: those of few rows see one moment.
     pub(crate) async fn rows_of_all(
         &self,
         statements: Vec<Statement>,
@@ -60,7 +60,7 @@ impl Connections {
     ) -> Result<Vec<Vec<SqliteRow>>, sqlx::Error> {
         match (&self.file, how_many) {
             (Some(OfFile { long, .. }), HowMany::Many) => {
-                quick::read_in(long.acquire().await?.as_mut(), statements, how_many).await
+                read_in(long.acquire().await?.as_mut(), statements, how_many, When::OneByOne).await
             }
             _ => self.quick.ask(statements, how_many).await,
         }

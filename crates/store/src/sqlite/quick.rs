@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::batches::{Batches, parts};
 use super::lane::Lane;
+use crate::arg::for_sqlite;
 use crate::how_many::HowMany;
 use crate::statement::{Joined, Statement};
 
@@ -92,7 +93,7 @@ impl Quick {
         let statements = part.iter().flat_map(|asked| asked.statements.iter().cloned()).collect();
         let mut turn = self.lane.turn().await?;
         turn.doubt();
-        let read = read_in(turn.connection()?, statements, first.how_many).await;
+        let read = read_in(turn.connection()?, statements, first.how_many, When::AtOnce).await;
         match read {
             Ok(rows) => {
                 turn.trust();
@@ -119,15 +120,45 @@ fn grouped(batch: Vec<Asked>) -> Vec<Vec<Asked>> {
     groups
 }
 
-/// Reads on a connection, and answers the rows of each statement. Several see one moment: every statement of its own would
-/// look again at what has been committed meanwhile.
+/// When several statements are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// All see one moment: every statement of its own would look again at what has been committed meanwhile. Whoever goes away
+    /// midway, or meets an error, leaves a transaction open.
+    AtOnce,
+    /// Whoever goes away leaves nothing behind.
+    OneByOne,
+}
+
+/// Reads on a connection, and answers the rows of each statement.
 pub(super) async fn read_in(
     connection: &mut SqliteConnection,
-    statements: Vec<Statement>,
+    mut statements: Vec<Statement>,
     how_many: HowMany,
+    when: When,
 ) -> Answer {
-    let count = statements.len();
-    let framed = count > 1;
+    let framed = when == When::AtOnce && statements.len() > 1;
+    let query = match statements.pop() {
+        Some(Statement { sql, args }) if statements.is_empty() => for_sqlite(sql, args),
+        last => in_one(statements.into_iter().chain(last), framed).for_sqlite(),
+    };
+    let (mut answers, mut rows) = (Vec::new(), Vec::new());
+    for result in how_many.collect(connection.fetch_many(query)).await? {
+        match result {
+            Either::Right(row) => rows.push(row),
+            // The end of one statement.
+            Either::Left(_) => answers.push(std::mem::take(&mut rows)),
+        }
+    }
+    if framed {
+        // What BEGIN and COMMIT answer.
+        answers.pop();
+        answers.drain(..1.min(answers.len()));
+    }
+    Ok(answers)
+}
+
+fn in_one(statements: impl Iterator<Item = Statement>, framed: bool) -> Joined {
     let mut joined = Joined::default();
     if framed {
         joined.plain("BEGIN");
@@ -138,19 +169,7 @@ pub(super) async fn read_in(
     if framed {
         joined.plain("COMMIT");
     }
-    let (mut answers, mut rows) = (Vec::with_capacity(count + 2), Vec::new());
-    for result in how_many.collect(connection.fetch_many(joined.for_sqlite())).await? {
-        match result {
-            Either::Right(row) => rows.push(row),
-            // The end of one statement.
-            Either::Left(_) => answers.push(std::mem::take(&mut rows)),
-        }
-    }
-    if framed {
-        answers.remove(0);
-        answers.truncate(count);
-    }
-    Ok(answers)
+    joined
 }
 
 #[cfg(test)]
@@ -220,11 +239,15 @@ mod tests {
     #[tokio::test]
     async fn after_an_error_the_next_read_sees_what_was_written_since() {
         let (_folder, store) = file().await;
-        let quick = quick(&store);
-        // The second of its statements fails, after the first has looked.
-        let statements = question(1, true).into_iter().chain(question(1, false)).collect();
-        assert!(quick.ask(statements, HowMany::Few).await.is_err());
-        store.put_setting("key 1", b"new").await.unwrap();
-        assert_eq!(value(&quick.ask(question(1, true), HowMany::Few).await), Some((b"new".to_vec(), 1)));
+        let crate::db::Pool::Sqlite(connections) = &store.db.pool else { panic!("SQLite") };
+        for how_many in [HowMany::Few, HowMany::Many] {
+            // The third of its statements fails, after others have looked.
+            let statements = question(1, true).into_iter().chain(question(1, false)).collect();
+            assert!(connections.rows_of_all(statements, how_many).await.is_err());
+            let new = format!("{how_many:?}").into_bytes();
+            store.put_setting("key 1", &new).await.unwrap();
+            let answer = connections.rows_of_all(question(1, true), how_many).await;
+            assert_eq!(value(&answer), Some((new, 1)));
+        }
     }
 }
