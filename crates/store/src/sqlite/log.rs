@@ -1,36 +1,36 @@
 //! Folds the log back into the file beside the writer.
 //!
 //! The writer does it by itself whenever the log has grown long, and everybody who waits for it waits for the disk as well.
-//! Where many write a little, most of that has been done here by then. Nothing depends on it.
+//! Most of that has been done here by then. Nothing depends on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sqlx::AssertSqlSafe;
 
 use super::lane::Lane;
 
-/// So many statements, each of which writes about one page. The log is long at 8,000 pages.
-const ENOUGH: usize = 1000;
+/// So many rows, each of which is about one page more. The log is long at 8,000 pages.
+const ENOUGH: u64 = 1000;
 
 pub(crate) struct Log {
     lane: Lane,
-    statements: AtomicUsize,
+    rows: AtomicU64,
     under_way: AtomicBool,
 }
 
 impl Log {
     pub(super) fn new(lane: Lane) -> Arc<Self> {
-        Arc::new(Self { lane, statements: AtomicUsize::new(0), under_way: AtomicBool::new(false) })
+        Arc::new(Self { lane, rows: AtomicU64::new(0), under_way: AtomicBool::new(false) })
     }
 
-    /// So many statements were committed.
-    pub(super) fn grew(self: &Arc<Self>, statements: usize) {
-        let grown = self.statements.fetch_add(statements, Ordering::AcqRel).saturating_add(statements);
+    /// So many rows were committed.
+    pub(super) fn grew(self: &Arc<Self>, rows: u64) {
+        let grown = self.rows.fetch_add(rows, Ordering::AcqRel).saturating_add(rows);
         if grown < ENOUGH || self.under_way.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.statements.store(0, Ordering::Release);
+        self.rows.store(0, Ordering::Release);
         let log = self.clone();
         tokio::spawn(async move {
             // Where it fails, the writer meets the same trouble, and names it.
@@ -80,7 +80,7 @@ mod tests {
         // Not many yet: nobody has folded anything.
         assert_eq!(std::fs::metadata(&file).unwrap().len(), before);
         let id = |n: u128| uuid::Uuid::from_u128(n);
-        for n in (0..300).cycle().take(ENOUGH) {
+        for n in (0..300).cycle().take(1000) {
             store.apply(&Plan::from(vec![Change::SignedIn { user: id(n) }]), now).await.unwrap();
         }
         // Whoever comes after the one that folds waits for their turn.

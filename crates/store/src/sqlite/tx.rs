@@ -24,13 +24,14 @@ pub(crate) struct SqliteTx {
     turn: Option<Turn>,
     begun: bool,
     log: Option<Arc<Log>>,
-    statements: usize,
+    /// Written so far.
+    rows: u64,
 }
 
 impl SqliteTx {
     /// In the writer's turn. The transaction begins with the first statement.
     pub(super) fn new(turn: Turn, log: Option<Arc<Log>>) -> Self {
-        Self { turn: Some(turn), begun: false, log, statements: 0 }
+        Self { turn: Some(turn), begun: false, log, rows: 0 }
     }
 
     pub(crate) async fn fetch(&mut self, query: Query, how_many: HowMany) -> Result<Vec<SqliteRow>, sqlx::Error> {
@@ -38,13 +39,14 @@ impl SqliteTx {
     }
 
     pub(crate) async fn run(&mut self, query: Query) -> Result<u64, sqlx::Error> {
-        Ok(query.execute(self.begun().await?).await?.rows_affected())
+        let rows = query.execute(self.begun().await?).await?.rows_affected();
+        self.rows = self.rows.saturating_add(rows);
+        Ok(rows)
     }
 
     /// Runs statements whose rows nobody reads as one text, and answers how many rows each touched.
     pub(crate) async fn execute_all(&mut self, statements: Vec<Statement>) -> Result<Vec<u64>, sqlx::Error> {
         let begins = !self.begun;
-        self.statements += statements.len();
         let mut joined = Joined::default();
         if begins {
             joined.plain(BEGIN);
@@ -58,6 +60,7 @@ impl SqliteTx {
         if begins && !counts.is_empty() {
             counts.remove(0);
         }
+        self.rows = counts.iter().fold(self.rows, |rows, count| rows.saturating_add(*count));
         Ok(counts)
     }
 
@@ -69,7 +72,7 @@ impl SqliteTx {
                 turn.trust();
             }
             if let Some(log) = &self.log {
-                log.grew(self.statements);
+                log.grew(self.rows);
             }
         }
         Ok(())
