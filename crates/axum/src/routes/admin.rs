@@ -18,7 +18,7 @@ use axum::{
         rejection::{PathRejection, QueryRejection},
     },
     response::Response,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use bindery_core::{
     engine::{Actor, Administered, CHANGE_USER, Deed, PeopleQuery, UserView, VIEW_USER},
@@ -60,9 +60,9 @@ pub(super) fn router<S>(shared: &Arc<Shared>, administration: &Arc<dyn Administr
         .route("/admin", get(enter))
         .route("/admin/users", get(list))
         .route("/admin/users/{id}", get(show))
-        .route("/admin/users/{id}/activate", post(activate))
-        .route("/admin/users/{id}/deactivate", post(deactivate))
-        .route("/admin/users/{id}/end-sessions", post(end_sessions))
+        .route("/admin/users/{id}/activate", doing(Deed::Activate))
+        .route("/admin/users/{id}/deactivate", doing(Deed::Deactivate))
+        .route("/admin/users/{id}/end-sessions", doing(Deed::EndSessions))
         .with_state(Admin { shared: shared.clone(), administration: administration.clone() })
 }
 
@@ -126,31 +126,13 @@ async fn show(
     }
 }
 
-async fn activate(
-    admin: State<Admin>,
-    user: Require<MayAct>,
-    id: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
-    act(Deed::Activate, admin, user, id, request).await
-}
-
-async fn deactivate(
-    admin: State<Admin>,
-    user: Require<MayAct>,
-    id: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
-    act(Deed::Deactivate, admin, user, id, request).await
-}
-
-async fn end_sessions(
-    admin: State<Admin>,
-    user: Require<MayAct>,
-    id: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
-    act(Deed::EndSessions, admin, user, id, request).await
+/// Where one thing is done.
+fn doing(deed: Deed) -> MethodRouter<Admin> {
+    post(
+        move |admin: State<Admin>, user: Require<MayAct>, id: Result<Path<String>, PathRejection>, request: Request| {
+            act(deed, admin, user, id, request)
+        },
+    )
 }
 
 async fn act(

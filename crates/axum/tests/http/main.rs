@@ -13,6 +13,7 @@ mod admin;
 mod login;
 mod office;
 mod pages;
+mod people;
 mod real;
 mod scripted;
 mod session;

@@ -16,6 +16,8 @@ use http::header;
 use std::{path::Path, sync::Arc};
 use uuid::Uuid;
 
+pub const LOOK: &str = "bindery.view_user";
+pub const ACT: &str = "bindery.change_user";
 /// What nobody may ever see.
 pub const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$never-on-a-page";
 

@@ -1,7 +1,7 @@
 //! What people do to somebody's account by hand: one path for the pages and the command line.
 //!
-//! Whether somebody may is read from the store for each deed, and still has to be so when it is carried out; what a session
-//! remembers does not count. Who did what is in the audit, in the transaction that did it.
+//! Whether somebody may is read from the store for each deed, and once more where they were changed before it was carried out;
+//! what a session remembers does not count. Who did what is in the audit, in the transaction that did it.
 
 use super::{Engine, UserView, Via, chain};
 use bindery_store::{Change, Expected, NewAudit, Plan, StoreError, UserState};

@@ -475,14 +475,13 @@ mod tests {
     use sqlx::Row as _;
 
     use super::*;
-    use crate::db::Pool;
     use crate::{Store, StoreUrl};
 
     /// SQLite reads a whole table where it thinks that this is less work, and it has no statistics.
     #[tokio::test]
     async fn sqlite_reads_no_table_from_end_to_end() {
         let store = Store::open(&StoreUrl::parse("sqlite::memory:").unwrap()).await.unwrap();
-        let Pool::Sqlite(connections) = &store.db.pool else { panic!("SQLite") };
+        let crate::db::Pool::Sqlite(connections) = &store.db.pool else { panic!("SQLite") };
         let mut turn = connections.writer.turn().await.unwrap();
         for many in [INSERT, INSERT_GROUPS, UPDATE, UPDATE_KEYS, BUMP, DOUBT, LINK, RELINK, LEAVE, JOIN, FIRST_JOIN] {
             for rows in [1, 4, 20, 500] {
